@@ -36,3 +36,166 @@ pub struct VectorLengthError {
     /// Values needed.
     pub needed: u64,
 }
+
+/// Options, limits and a shape that no plan can be made for.
+#[derive(Clone, Debug, Error, PartialEq)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// Epsilon is negative, infinite or NaN.
+    #[error("epsilon is {given}: a finite number of at least 0 is needed")]
+    Epsilon {
+        /// The epsilon given.
+        given: f32,
+    },
+    /// The update factor is outside 0 to 1.
+    #[error("the update factor of the running statistics is {given}: 0 to 1 is needed")]
+    UpdateFactor {
+        /// The factor given.
+        given: f32,
+    },
+    /// The unbiased variance of one value is not defined.
+    #[error(
+        "one value per channel has no unbiased variance: train on more values, use the biased running variance, or \
+         update no running statistics"
+    )]
+    SingleValue,
+    /// More values per channel than 32 bits count.
+    #[error("{given} values per channel: at most {} are counted", u32::MAX)]
+    ValuesPerChannel {
+        /// Values per channel.
+        given: u64,
+    },
+    /// The packed vectors of so many channels do not fit into one storage binding.
+    #[error(
+        "{channels} channels need {needed} bytes of packed vectors, a storage binding holds {limit}"
+    )]
+    Channels {
+        /// Channels given.
+        channels: u64,
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes of a binding.
+        limit: u64,
+    },
+    /// The limits are too small for any kernel.
+    #[error("{what} is {given} on this device: at least {needed} is needed")]
+    Limit {
+        /// Which limit.
+        what: &'static str,
+        /// What the device has.
+        given: u64,
+        /// What is needed.
+        needed: u64,
+    },
+    /// A value of the tuning is out of its range.
+    #[error("tuning: {what} is {given}, but must be {needed}")]
+    Tuning {
+        /// Which value.
+        what: &'static str,
+        /// What was given.
+        given: u64,
+        /// What is possible.
+        needed: String,
+    },
+}
+
+/// Tensors that do not fit the plan.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The plan needs a tensor that was not given.
+    #[error("the plan needs {tensor}, which was not given")]
+    Missing {
+        /// Which tensor.
+        tensor: &'static str,
+    },
+    /// A tensor was given that the plan has no use for.
+    #[error("{tensor} was given, but the plan does not use it")]
+    Unused {
+        /// Which tensor.
+        tensor: &'static str,
+    },
+    /// Two ways of giving the same tensor were both used.
+    #[error("{first} and {second} were both given, but they are two ways of giving the same")]
+    Twice {
+        /// One of them.
+        first: &'static str,
+        /// The other.
+        second: &'static str,
+    },
+    /// A tensor of another length than the plan's.
+    #[error("{tensor} has {given} values, but the plan needs {needed}")]
+    Length {
+        /// Which tensor.
+        tensor: &'static str,
+        /// Values given.
+        given: u64,
+        /// Values needed.
+        needed: u64,
+    },
+    /// A byte offset that no value can start at.
+    #[error("{tensor} starts at byte {given}: a multiple of {needed} is needed")]
+    Offset {
+        /// Which tensor.
+        tensor: &'static str,
+        /// The offset given.
+        given: u64,
+        /// What it must be a multiple of.
+        needed: u64,
+    },
+    /// A tensor that ends after its buffer.
+    #[error("{tensor} ends at byte {end}, its buffer has {size}")]
+    Range {
+        /// Which tensor.
+        tensor: &'static str,
+        /// One past the last byte of the tensor.
+        end: u64,
+        /// The buffer's size.
+        size: u64,
+    },
+    /// A buffer that was not created for storage.
+    #[error("{tensor} is in a buffer with the usages {given:?}: STORAGE is needed")]
+    Usage {
+        /// Which tensor.
+        tensor: &'static str,
+        /// The usages of the buffer.
+        given: wgpu::BufferUsages,
+    },
+    /// A tensor that is written overlaps another.
+    #[error("{first} and {second} overlap: only y may share memory, and only exactly x's")]
+    Overlap {
+        /// One of them.
+        first: &'static str,
+        /// The other.
+        second: &'static str,
+    },
+    /// Training in place destroys what the backward pass reads.
+    #[error(
+        "y is x's own memory, but the plan saves statistics for a backward pass, which reads x: say `saved(false)` \
+         where no backward pass follows"
+    )]
+    InPlaceTraining,
+    /// Tensors that stand too close in one buffer to be bound apart, and too far apart to be bound together.
+    #[error(
+        "{first} and {second} need one binding of {needed} bytes, a storage binding holds {limit}: place them {alignment} \
+         bytes apart or in two buffers"
+    )]
+    Apart {
+        /// One of them.
+        first: &'static str,
+        /// The other.
+        second: &'static str,
+        /// Bytes of the binding.
+        needed: u64,
+        /// Bytes a binding holds.
+        limit: u64,
+        /// The alignment of storage bindings.
+        alignment: u64,
+    },
+    /// wgpu rejected an object; only [`Plan::bind_checked`](crate::Plan::bind_checked) tells.
+    #[error("wgpu: {message}")]
+    Device {
+        /// What wgpu said.
+        message: String,
+    },
+}

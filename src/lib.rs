@@ -1,16 +1,24 @@
 //! Batch normalization as WGSL compute shaders, for anyone's wgpu pipeline.
 
 mod error;
+mod kernels;
 mod limits;
 mod options;
 mod packed;
+mod plan;
 mod shape;
+mod step;
+mod tensor;
 mod tuning;
 
-pub use error::{ShapeError, VectorLengthError};
+pub use error::{BindError, PlanError, ShapeError, VectorLengthError};
+pub use kernels::Kernels;
 pub use limits::{AdapterKind, Limits, SubgroupSizes};
 pub use options::{DEFAULT_EPSILON, Inference, Running, RunningVariance, Training, Update};
 pub use packed::Packed;
+pub use plan::Plan;
 pub use shape::Shape;
+pub use step::Step;
+pub use tensor::{Buffers, Tensor};
 pub use tuning::{Team, Tuning};
 pub use wgpu;
