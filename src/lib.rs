@@ -2,6 +2,7 @@
 
 mod bind;
 mod error;
+mod gpu;
 mod kernels;
 mod limits;
 mod options;
@@ -10,9 +11,11 @@ mod plan;
 mod shape;
 mod step;
 mod tensor;
+mod transfer;
 mod tuning;
 
 pub use error::{BindError, PlanError, ShapeError, VectorLengthError};
+pub use gpu::{DeviceLimits, Gpu, GpuError, GpuOptions};
 pub use kernels::Kernels;
 pub use limits::{AdapterKind, Limits, SubgroupSizes};
 pub use options::{DEFAULT_EPSILON, Inference, Running, RunningVariance, Training, Update};
@@ -21,5 +24,6 @@ pub use plan::{DispatchInfo, Plan, Stage, Walk};
 pub use shape::Shape;
 pub use step::Step;
 pub use tensor::{Buffers, Tensor};
+pub use transfer::TransferError;
 pub use tuning::{Team, Tuning};
 pub use wgpu;
