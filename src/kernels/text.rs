@@ -57,10 +57,22 @@ pub(crate) fn text(kernel: &Kernel, needs: Needs, bound: &[Bound], slots: &[Slot
 }
 
 fn files(kernel: &Kernel) -> Vec<&'static str> {
-    let walk = match kernel.walk {
-        Walk::Rows => shader!("walk/rows.wgsl"),
-        Walk::Columns => shader!("walk/columns.wgsl"),
-        Walk::Quads => shader!("walk/quads.wgsl"),
+    let (shared, gather, apply): (&[_], _, _) = match kernel.walk {
+        Walk::Rows => (
+            &[],
+            shader!("forward/gather/rows.wgsl"),
+            shader!("forward/apply/rows.wgsl"),
+        ),
+        Walk::Columns => (
+            &[],
+            shader!("forward/gather/columns.wgsl"),
+            shader!("forward/apply/columns.wgsl"),
+        ),
+        Walk::Quads => (
+            &[shader!("shared/quads.wgsl")],
+            shader!("forward/gather/quads.wgsl"),
+            shader!("forward/apply/quads.wgsl"),
+        ),
     };
     let combine: &[_] = match kernel.combine {
         Combine::Lane => &[shader!("combine/lane.wgsl")],
@@ -75,24 +87,25 @@ fn files(kernel: &Kernel) -> Vec<&'static str> {
         ],
     };
     let stage: &[_] = match kernel.stage {
-        Stage::Statistics => &[walk, shader!("forward/statistics.wgsl")],
+        Stage::Statistics => &[gather, shader!("forward/statistics.wgsl")],
         Stage::Finalize => &[
             shader!("forward/channel.wgsl"),
             shader!("forward/finalize.wgsl"),
         ],
         Stage::Normalize => &[
             shader!("forward/coefficients_stored.wgsl"),
-            walk,
+            apply,
             shader!("forward/normalize.wgsl"),
         ],
         Stage::NormalizeGiven => &[
             shader!("forward/coefficients_given.wgsl"),
-            walk,
+            apply,
             shader!("forward/normalize.wgsl"),
         ],
         Stage::Fused => &[
             shader!("forward/channel.wgsl"),
-            walk,
+            gather,
+            apply,
             shader!("forward/fused.wgsl"),
         ],
     };
@@ -103,6 +116,7 @@ fn files(kernel: &Kernel) -> Vec<&'static str> {
             shader!("forward/coefficients.wgsl"),
         ],
         combine,
+        shared,
         stage,
     ]
     .concat()
@@ -294,5 +308,150 @@ fn store_vector(
             "let bits = {bits}; {}",
             stores.collect::<Vec<_>>().join(" ")
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Access;
+
+    /// Every kernel that a plan can ask for.
+    fn kernels() -> Vec<Kernel> {
+        let stages = [
+            Stage::Statistics,
+            Stage::Finalize,
+            Stage::Normalize,
+            Stage::NormalizeGiven,
+            Stage::Fused,
+        ];
+        let shapes = [
+            (Walk::Rows, 1, 1),
+            (Walk::Rows, 4, 1),
+            (Walk::Columns, 1, 1),
+            (Walk::Columns, 4, 4),
+            (Walk::Quads, 4, 4),
+        ];
+        let combines = [
+            (Combine::Lane, 8),
+            (Combine::Workgroup, 256),
+            (Combine::Subgroups, 256),
+            (Combine::Subgroup, 32),
+        ];
+        let mut kernels = vec![];
+        for stage in stages {
+            for (walk, width, channels) in shapes {
+                for (combine, workgroup_size) in combines {
+                    kernels.push(Kernel {
+                        stage,
+                        walk,
+                        width,
+                        channels,
+                        combine,
+                        workgroup_size,
+                    });
+                }
+            }
+        }
+        kernels.retain(|kernel| {
+            kernel.stage != Stage::Finalize || (kernel.width, kernel.channels) == (1, 1)
+        });
+        kernels
+    }
+
+    fn all_needs() -> Vec<Needs> {
+        let bit = |bits: u32, n: u32| bits >> n & 1 == 1;
+        (0..16)
+            .map(|bits| Needs {
+                gamma: bit(bits, 0),
+                beta: bit(bits, 1),
+                running: bit(bits, 2),
+                saved: bit(bits, 3),
+                given: true,
+            })
+            .collect()
+    }
+
+    /// A slot for each tensor.
+    fn apart(kernel: &Kernel, needs: Needs, wide_vectors: bool) -> (Vec<Bound>, Vec<Slot>) {
+        let roles = kernel.stage.roles().iter();
+        roles
+            .filter(|(role, _)| needs.has(*role))
+            .enumerate()
+            .map(|(slot, &(role, access))| {
+                let width = match role {
+                    Role::X | Role::Y => kernel.width,
+                    Role::Partials => 4,
+                    _ if wide_vectors => kernel.channels,
+                    _ => 1,
+                };
+                let read_write = access == Access::Write;
+                (Bound { role, slot }, Slot { width, read_write })
+            })
+            .unzip()
+    }
+
+    fn validate(text: &str) -> naga::Module {
+        let module = naga::front::wgsl::parse_str(text)
+            .unwrap_or_else(|e| panic!("{}\n{text}", e.emit_to_string(text)));
+        naga::valid::Validator::new(
+            naga::valid::ValidationFlags::all(),
+            naga::valid::Capabilities::SUBGROUP,
+        )
+        .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
+        .subgroup_operations(naga::valid::SubgroupOperationSet::all())
+        .validate(&module)
+        .unwrap_or_else(|e| panic!("{}\n{text}", e.emit_to_string(text)));
+        module
+    }
+
+    #[test]
+    fn every_variant_is_valid_and_within_eight_storage_buffers() {
+        let mut texts = std::collections::HashSet::new();
+        for kernel in kernels() {
+            for needs in all_needs() {
+                for wide in [false, true] {
+                    let (bound, slots) = apart(&kernel, needs, wide);
+                    let text = text(&kernel, needs, &bound, &slots);
+                    if !texts.insert(text.clone()) {
+                        continue;
+                    }
+                    let module = validate(&text);
+                    let count = |space: fn(&naga::AddressSpace) -> bool| {
+                        module
+                            .global_variables
+                            .iter()
+                            .filter(|(_, variable)| space(&variable.space))
+                            .count()
+                    };
+                    assert!(count(|s| matches!(s, naga::AddressSpace::Storage { .. })) <= 8);
+                    assert!(count(|s| *s == naga::AddressSpace::Uniform) <= 4);
+                }
+            }
+        }
+        assert!(texts.len() > 100);
+    }
+
+    #[test]
+    fn every_variant_is_valid_with_all_tensors_in_one_binding() {
+        for kernel in kernels() {
+            if kernel.width != 1 || matches!(kernel.stage, Stage::Statistics | Stage::Finalize) {
+                continue;
+            }
+            let needs = Needs {
+                gamma: true,
+                beta: true,
+                running: true,
+                saved: true,
+                given: true,
+            };
+            let (bound, _) = apart(&kernel, needs, false);
+            let bound: Vec<_> = bound.iter().map(|b| Bound { slot: 0, ..*b }).collect();
+            let slot = Slot {
+                width: 1,
+                read_write: true,
+            };
+            validate(&text(&kernel, needs, &bound, &[slot]));
+        }
     }
 }

@@ -1,4 +1,4 @@
-// Channels contiguous (channels-last and 2-D): a unit is WIDTH neighbouring channels, or a split of them; a row holds one
+// Moments, channels contiguous (channels-last and 2-D): a unit is WIDTH neighbouring channels, or a split of them; a row holds one
 // access of each. A lane walks down the rows, so that nothing crosses lanes.
 
 fn frame(work: Work) -> M {
@@ -44,25 +44,4 @@ fn gather(work: Work, frame: M) -> Moments {
         center = opaque(frame + total.mean);
     }
     return total;
-}
-
-fn normalize(work: Work, coefficients: Coefficients) {
-    let step = params.team_rows;
-    var row = work.row;
-    for (; row + 3u * step < work.row_end; row += 4u * step) {
-        let i = work.start + row * params.row_stride;
-        let j = step * params.row_stride;
-        let a = load_x(i);
-        let b = load_x(i + j);
-        let c = load_x(i + 2u * j);
-        let d = load_x(i + 3u * j);
-        store_y(i, (a - coefficients.mean) * coefficients.scale + coefficients.shift);
-        store_y(i + j, (b - coefficients.mean) * coefficients.scale + coefficients.shift);
-        store_y(i + 2u * j, (c - coefficients.mean) * coefficients.scale + coefficients.shift);
-        store_y(i + 3u * j, (d - coefficients.mean) * coefficients.scale + coefficients.shift);
-    }
-    for (; row < work.row_end; row += step) {
-        let i = work.start + row * params.row_stride;
-        store_y(i, (load_x(i) - coefficients.mean) * coefficients.scale + coefficients.shift);
-    }
 }

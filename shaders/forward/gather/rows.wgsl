@@ -1,4 +1,4 @@
-// Inner contiguous (channels-first): a unit is one channel, or a split of it; a row is a run of its values.
+// Moments, inner contiguous (channels-first): a unit is one channel, or a split of it; a row is a run of its values.
 
 fn frame(work: Work) -> M {
     let first = work.row_begin * params.row_stride + work.column_begin;
@@ -51,22 +51,4 @@ fn gather(work: Work, frame: M) -> Moments {
         total = absorb(total, frame, center, count * WIDTH, fold(sum), fold(squares));
     }
     return total;
-}
-
-fn normalize(work: Work, coefficients: Coefficients) {
-    let step = params.team_columns;
-    for (var row = work.row; row < work.row_end; row += params.team_rows) {
-        let start = work.start + row * params.row_stride;
-        var column = work.column;
-        for (; column + step < work.column_end; column += 2u * step) {
-            let a = load_x(start + column);
-            let b = load_x(start + column + step);
-            store_y(start + column, (a - coefficients.mean) * coefficients.scale + coefficients.shift);
-            store_y(start + column + step, (b - coefficients.mean) * coefficients.scale + coefficients.shift);
-        }
-        if column < work.column_end {
-            let a = load_x(start + column);
-            store_y(start + column, (a - coefficients.mean) * coefficients.scale + coefficients.shift);
-        }
-    }
 }
