@@ -77,7 +77,7 @@ const USAGES: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE
     .union(wgpu::BufferUsages::COPY_SRC)
     .union(wgpu::BufferUsages::COPY_DST);
 
-fn check_size(device: &wgpu::Device, bytes: u64) -> Result<(), TransferError> {
+pub(crate) fn check_size(device: &wgpu::Device, bytes: u64) -> Result<(), TransferError> {
     let limit = device.limits().max_buffer_size;
     if bytes > limit {
         return Err(TransferError::Size {
