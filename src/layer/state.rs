@@ -109,7 +109,7 @@ pub enum LayerError {
         message: String,
     },
     /// A file that could not be read or written.
-    #[error("{path}: {source}")]
+    #[error("the file {path} cannot be read or written")]
     Io {
         /// The file.
         path: String,
