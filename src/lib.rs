@@ -4,6 +4,7 @@ mod bind;
 mod error;
 mod gpu;
 mod kernels;
+mod layer;
 mod limits;
 mod options;
 mod packed;
@@ -17,6 +18,9 @@ mod tuning;
 pub use error::{BindError, PlanError, ShapeError, VectorLengthError};
 pub use gpu::{DeviceLimits, Gpu, GpuError, GpuOptions};
 pub use kernels::Kernels;
+pub use layer::{Layer, LayerError, LayerOptions, LayerState, layers_to_safetensors};
+#[cfg(not(target_family = "wasm"))]
+pub use layer::{load_layers, save_layers};
 pub use limits::{AdapterKind, Limits, SubgroupSizes};
 pub use options::{DEFAULT_EPSILON, Inference, Running, RunningVariance, Training, Update};
 pub use packed::Packed;
