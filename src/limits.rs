@@ -25,6 +25,8 @@ pub struct SubgroupSizes {
 pub struct Limits {
     /// The kind of adapter.
     pub adapter: AdapterKind,
+    /// Workgroups that run at once, where that is known: on a software adapter the cores of the host; else 1.
+    pub processors: u32,
     /// Bytes that one storage binding may span.
     pub binding_bytes: u64,
     /// What the offset of a storage binding must be a multiple of, in bytes.
@@ -46,6 +48,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             adapter: AdapterKind::Discrete,
+            processors: 1,
             binding_bytes: 128 << 20,
             offset_alignment: 256,
             uniform_alignment: 256,

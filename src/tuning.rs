@@ -32,7 +32,7 @@ pub struct Tuning {
     pub values_per_workgroup: u32,
     /// Accesses that a lane sums before it merges the sums into its moments; bounds the rounding error.
     pub block: u32,
-    /// Rows that a lane walks with one set of coefficients where the channels are contiguous.
+    /// Rows that a lane walks at least with one set of coefficients where the channels are contiguous.
     pub tile_rows: u32,
     /// Bytes up to which a channels-last tensor is normalized in one dispatch.
     pub fused_bytes: u64,
@@ -48,10 +48,11 @@ impl Tuning {
                     .map_or(8, |sizes| sizes.max)
                     .min(limits.workgroup_size),
                 team: Team::Lane,
-                workgroups: 4,
+                // a few for each core, so that none waits long for the last
+                workgroups: 4 * limits.processors.clamp(1, 256),
                 values_per_workgroup: 8 << 10,
                 block: 64,
-                tile_rows: 16,
+                tile_rows: 256,
                 fused_bytes: 256 << 10,
             },
             AdapterKind::Integrated | AdapterKind::Discrete => Self {

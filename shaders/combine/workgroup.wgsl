@@ -10,13 +10,13 @@ var<workgroup> lanes: array<Moments, WORKGROUP_SIZE>;
 fn combine(invocation: Invocation, moments: Moments) -> Moments {
     let lane = invocation.lane;
     lanes[lane] = moments;
-    // lanes of one unit are `units_across` apart
-    for (var half = WORKGROUP_SIZE / 2u; half >= params.units_across; half /= 2u) {
+    // lanes of one unit are UNITS_ACROSS apart
+    for (var half = WORKGROUP_SIZE / 2u; half >= UNITS_ACROSS; half /= 2u) {
         workgroupBarrier();
         if lane < half {
             lanes[lane] = merge(lanes[lane], lanes[lane + half]);
         }
     }
     workgroupBarrier();
-    return lanes[lane % params.units_across];
+    return lanes[lane % UNITS_ACROSS];
 }

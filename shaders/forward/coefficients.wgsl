@@ -1,7 +1,10 @@
-// y = (x - mean) * scale + shift. The mean is the rounded one; its remainder is in the shift. Folding the mean into the
-// shift as well would lose everything where it is large.
-struct Coefficients {
-    mean: M,
-    scale: M,
-    shift: M,
+// Stage: statistics and finalize in one dispatch. A unit is whole channels, whose moments need no merging with others.
+fn finish(work: Work, group: u32, frame: M, moments: Moments) {
+    if !work.leads {
+        return;
+    }
+    let coefficients = finalize(group, frame, moments, true);
+    store_coefficients(0u, group, coefficients.mean);
+    store_coefficients(1u, group, coefficients.scale);
+    store_coefficients(2u, group, coefficients.shift);
 }

@@ -8,7 +8,7 @@ fn main(invocation: Invocation) {
         partial_mean(work, params.rows - 1u),
     );
     var moments = no_moments();
-    for (var row = work.row; row < work.row_end; row += params.team_rows) {
+    for (var row = work.row; row < work.row_end; row += TEAM_ROWS) {
         let part = load_partial(work.x + row * params.row_stride);
         let mean = (bitcast<f32>(part.y) - frame) + bitcast<f32>(part.z);
         moments = merge(moments, Moments(part.x, mean, bitcast<f32>(part.w)));

@@ -18,13 +18,40 @@ fn merge(a: Moments, b: Moments) -> Moments {
     return Moments(count, a.mean + delta * share, a.m2 + b.m2 + delta * delta * (f32(a.count) * share));
 }
 
-// Merges a block of values that was summed as deviations from `center`. With the running mean for a center a block
-// loses nothing to cancellation, and short blocks keep the rounding of long sums out.
-fn absorb(total: Moments, frame: M, center: M, count: u32, sum: M, squares: M) -> Moments {
+// What a lane has gathered so far. Blocks are summed, blocks merge into parts and parts into the total: each sum is short,
+// and rounding stays at the last bit however many values there are.
+struct Tally {
+    total: Moments,
+    part: Moments,
+    // What the values of the next block are subtracted from: the mean so far, so that sums of squares lose nothing to
+    // cancellation.
+    center: M,
+}
+
+// The first block has no mean yet to go by: it is short, and blocks grow from it to `params.block` accesses.
+const FIRST_BLOCK: u32 = 16u;
+const BLOCK_GROWTH: u32 = 8u;
+
+fn new_tally(frame: M) -> Tally {
+    return Tally(no_moments(), no_moments(), frame);
+}
+
+// Takes in a block of values that were summed as deviations from the tally's center.
+fn absorb(tally: ptr<function, Tally>, frame: M, count: u32, sum: M, squares: M) {
     let shift = sum / f32(count);
     let m2 = squares - sum * shift;
     // not max(): that would turn NaN into 0
-    return merge(total, Moments(count, (center - frame) + shift, select(m2, M(0.0), m2 < M(0.0))));
+    let block = Moments(count, ((*tally).center - frame) + shift, select(m2, M(0.0), m2 < M(0.0)));
+    (*tally).part = merge((*tally).part, block);
+    (*tally).center = opaque(frame + (*tally).part.mean);
+    if (*tally).part.count >= params.part {
+        (*tally).total = merge((*tally).total, (*tally).part);
+        (*tally).part = no_moments();
+    }
+}
+
+fn moments_of(tally: Tally) -> Moments {
+    return merge(tally.total, tally.part);
 }
 
 // A frame survives an outlier in any one of the three values that it is the median of.

@@ -62,7 +62,8 @@ pub(super) fn assign(
         let mut end = 0;
         for &want in neighbours {
             let start = want.bytes.start / alignment * alignment;
-            if !open.is_empty() && !(read_write && start < end) {
+            let together = open.is_empty() || (read_write && start < end);
+            if !together {
                 bindings.push(binding(&open, read_write, alignment, binding_bytes)?);
                 open.clear();
                 end = 0;

@@ -125,13 +125,19 @@ impl Kernels {
 fn limits_of(device: &wgpu::Device) -> Limits {
     let limits = device.limits();
     let info = device.adapter_info();
+    let adapter = match info.device_type {
+        wgpu::DeviceType::Cpu => AdapterKind::Cpu,
+        wgpu::DeviceType::IntegratedGpu => AdapterKind::Integrated,
+        wgpu::DeviceType::DiscreteGpu | wgpu::DeviceType::VirtualGpu | wgpu::DeviceType::Other => {
+            AdapterKind::Discrete
+        }
+    };
     Limits {
-        adapter: match info.device_type {
-            wgpu::DeviceType::Cpu => AdapterKind::Cpu,
-            wgpu::DeviceType::IntegratedGpu => AdapterKind::Integrated,
-            wgpu::DeviceType::DiscreteGpu
-            | wgpu::DeviceType::VirtualGpu
-            | wgpu::DeviceType::Other => AdapterKind::Discrete,
+        adapter,
+        processors: match adapter {
+            AdapterKind::Cpu => std::thread::available_parallelism()
+                .map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX)),
+            AdapterKind::Integrated | AdapterKind::Discrete => 1,
         },
         binding_bytes: limits
             .max_storage_buffer_binding_size

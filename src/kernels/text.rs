@@ -7,7 +7,7 @@
 
 use std::fmt::Write;
 
-use crate::plan::{Combine, Kernel, Needs, PARAMETERS_WGSL, Role, Stage, Walk};
+use crate::plan::{Combine, Kernel, Lanes, Needs, PARAMETERS_WGSL, Role, Stage, Walk};
 
 macro_rules! shader {
     ($path:literal) => {
@@ -68,6 +68,8 @@ fn files(kernel: &Kernel) -> Vec<&'static str> {
             shader!("forward/gather/columns.wgsl"),
             shader!("forward/apply/columns.wgsl"),
         ),
+        // the other stages of wide plans go by columns
+        Walk::Wide => (&[], shader!("forward/gather_wide.wgsl"), ""),
         Walk::Quads => (
             &[shader!("shared/quads.wgsl")],
             shader!("forward/gather/quads.wgsl"),
@@ -86,22 +88,33 @@ fn files(kernel: &Kernel) -> Vec<&'static str> {
             shader!("combine/subgroups.wgsl"),
         ],
     };
+    let normalize: &[_] = match (kernel.stage, kernel.walk) {
+        (Stage::Normalize | Stage::NormalizeGiven, Walk::Columns) => {
+            &[shader!("forward/normalize_columns.wgsl")]
+        }
+        (Stage::Normalize | Stage::NormalizeGiven, _) => {
+            &[apply, shader!("forward/normalize.wgsl")]
+        }
+        _ => &[],
+    };
+    let entry = match kernel.walk {
+        Walk::Wide => "",
+        _ => shader!("forward/gather_units.wgsl"),
+    };
     let stage: &[_] = match kernel.stage {
-        Stage::Statistics => &[gather, shader!("forward/statistics.wgsl")],
+        Stage::Statistics => &[shader!("forward/statistics.wgsl"), gather, entry],
+        Stage::Coefficients => &[
+            shader!("forward/channel.wgsl"),
+            shader!("forward/coefficients.wgsl"),
+            gather,
+            entry,
+        ],
         Stage::Finalize => &[
             shader!("forward/channel.wgsl"),
             shader!("forward/finalize.wgsl"),
         ],
-        Stage::Normalize => &[
-            shader!("forward/coefficients_stored.wgsl"),
-            apply,
-            shader!("forward/normalize.wgsl"),
-        ],
-        Stage::NormalizeGiven => &[
-            shader!("forward/coefficients_given.wgsl"),
-            apply,
-            shader!("forward/normalize.wgsl"),
-        ],
+        Stage::Normalize => &[shader!("forward/coefficients_from/stage.wgsl")],
+        Stage::NormalizeGiven => &[shader!("forward/coefficients_from/statistics.wgsl")],
         Stage::Fused => &[
             shader!("forward/channel.wgsl"),
             gather,
@@ -113,11 +126,12 @@ fn files(kernel: &Kernel) -> Vec<&'static str> {
         &[
             shader!("shared/geometry.wgsl"),
             shader!("shared/moments.wgsl"),
-            shader!("forward/coefficients.wgsl"),
+            shader!("shared/coefficients.wgsl"),
         ],
         combine,
         shared,
         stage,
+        normalize,
     ]
     .concat()
 }
@@ -135,8 +149,19 @@ fn head(kernel: &Kernel, needs: Needs, slots: &[Slot]) -> String {
     );
     line(format_args!(
         "const WORKGROUP_SIZE: u32 = {}u;",
-        kernel.workgroup_size
+        kernel.lanes.workgroup_size()
     ));
+    let Lanes {
+        units_across,
+        team_rows,
+        team_columns,
+    } = kernel.lanes;
+    line(format_args!(
+        "// the lanes of a workgroup: neighbouring units, and lanes along the rows and columns of each"
+    ));
+    line(format_args!("const UNITS_ACROSS: u32 = {units_across}u;"));
+    line(format_args!("const TEAM_ROWS: u32 = {team_rows}u;"));
+    line(format_args!("const TEAM_COLUMNS: u32 = {team_columns}u;"));
     line(format_args!("// values in one access of x and y"));
     line(format_args!("const WIDTH: u32 = {}u;", kernel.width));
     line(format_args!("// channels of a unit"));
@@ -245,10 +270,10 @@ fn accessors(role: Role, kernel: &Kernel, slot: Option<(usize, u64)>) -> String 
         Role::Saved => load_store(name, slot, channels).1,
         Role::Coefficients => {
             let (load, store) = load_store(name, slot, channels);
-            if kernel.stage == Stage::Finalize {
-                store
-            } else {
+            if kernel.stage == Stage::Normalize {
                 load
+            } else {
+                store
             }
         }
     }
@@ -320,6 +345,7 @@ mod tests {
     fn kernels() -> Vec<Kernel> {
         let stages = [
             Stage::Statistics,
+            Stage::Coefficients,
             Stage::Finalize,
             Stage::Normalize,
             Stage::NormalizeGiven,
@@ -331,30 +357,37 @@ mod tests {
             (Walk::Columns, 1, 1),
             (Walk::Columns, 4, 4),
             (Walk::Quads, 4, 4),
+            (Walk::Wide, 4, 4),
         ];
         let combines = [
-            (Combine::Lane, 8),
-            (Combine::Workgroup, 256),
-            (Combine::Subgroups, 256),
-            (Combine::Subgroup, 32),
+            (Combine::Lane, [8, 1, 1]),
+            (Combine::Workgroup, [16, 16, 1]),
+            (Combine::Subgroups, [1, 4, 64]),
+            (Combine::Subgroup, [1, 1, 32]),
         ];
         let mut kernels = vec![];
         for stage in stages {
             for (walk, width, channels) in shapes {
-                for (combine, workgroup_size) in combines {
+                for (combine, [units_across, team_rows, team_columns]) in combines {
                     kernels.push(Kernel {
                         stage,
                         walk,
                         width,
                         channels,
                         combine,
-                        workgroup_size,
+                        lanes: Lanes {
+                            units_across,
+                            team_rows,
+                            team_columns,
+                        },
                     });
                 }
             }
         }
         kernels.retain(|kernel| {
-            kernel.stage != Stage::Finalize || (kernel.width, kernel.channels) == (1, 1)
+            let gathers = matches!(kernel.stage, Stage::Statistics | Stage::Coefficients);
+            (kernel.stage != Stage::Finalize || (kernel.width, kernel.channels) == (1, 1))
+                && (kernel.walk != Walk::Wide || gathers)
         });
         kernels
     }
@@ -435,7 +468,12 @@ mod tests {
     #[test]
     fn every_variant_is_valid_with_all_tensors_in_one_binding() {
         for kernel in kernels() {
-            if kernel.width != 1 || matches!(kernel.stage, Stage::Statistics | Stage::Finalize) {
+            if kernel.width != 1
+                || matches!(
+                    kernel.stage,
+                    Stage::Statistics | Stage::Coefficients | Stage::Finalize
+                )
+            {
                 continue;
             }
             let needs = Needs {

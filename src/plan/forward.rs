@@ -3,14 +3,14 @@
 use std::ops::Range;
 
 use super::geometry::{Geometry, Walk, Window};
-use super::grid::{Lanes, Splits, dispatches};
-use super::{Dispatch, Parameters, Program, Stage};
+use super::grid::{Splits, dispatches};
+use super::{Dispatch, Lanes, Parameters, Program, Stage};
 use crate::error::PlanError;
 use crate::limits::Limits;
 use crate::options::{Inference, RunningVariance, Training, Update};
 use crate::packed::Packed;
 use crate::shape::Shape;
-use crate::tuning::Tuning;
+use crate::tuning::{Team, Tuning};
 
 /// Bytes of a partial: count, frame, mean and M2 of one channel in one split.
 const PARTIAL_BYTES: u64 = 16;
@@ -25,9 +25,10 @@ struct Planner<'a> {
     parameters: Parameters,
 }
 
-/// The values that one binding holds wherever the tensor starts, in whole vec4.
+/// The values that one binding holds wherever the tensor starts, in whole vec4: so few that four times as many are
+/// still counted in 32 bits, as indices a few strides ahead are.
 fn window_values(limits: &Limits) -> u64 {
-    let bytes = limits.binding_bytes.min(1 << 32) - limits.offset_alignment;
+    let bytes = limits.binding_bytes.min(1 << 31) - limits.offset_alignment;
     bytes / 16 * 4
 }
 
@@ -75,18 +76,62 @@ impl<'a> Planner<'a> {
         match self.geometry.walk {
             Walk::Rows => Splits::new(size(&window.rows), size(&window.columns), wanted),
             // the channels of a group share its columns
-            Walk::Columns | Walk::Quads => {
+            Walk::Columns | Walk::Wide | Walk::Quads => {
                 Splits::new(size(&window.rows), 1, wanted).with_all_columns(size(&window.columns))
             }
         }
     }
 
-    fn one_split(&self, window: &Window) -> Splits {
-        Splits::new(
-            window.rows.end - window.rows.start,
-            window.columns.end - window.columns.start,
-            1,
-        )
+    /// Statistics of a window, alone or with the finalize stage.
+    fn gather(
+        &self,
+        to: &mut Vec<Dispatch>,
+        stage: Stage,
+        window: &Window,
+        splits: Splits,
+        parameters: Parameters,
+    ) {
+        let lanes = u64::from(self.tuning.workgroup_size);
+        // whole pages between rows: see the shader
+        let pages = (16 * self.geometry.row_stride).is_multiple_of(4096);
+        let wide = match (self.geometry.walk, self.geometry.width, self.tuning.team) {
+            (Walk::Columns, 4, Team::Lane) if pages => {
+                (window.groups.end - window.groups.start) / (4 * lanes) * (4 * lanes)
+            }
+            _ => 0,
+        };
+        let wide = window.groups.start + wide;
+        let part = |groups: Range<u64>| {
+            self.geometry
+                .window(window.rows.clone(), groups, window.columns.clone())
+        };
+        if wide > window.groups.start {
+            let geometry = Geometry {
+                walk: Walk::Wide,
+                ..self.geometry
+            };
+            let mut window = part(window.groups.start..wide);
+            // a unit for four groups
+            window.groups.end = window.groups.start + (wide - window.groups.start) / 4;
+            to.extend(dispatches(
+                stage,
+                &geometry,
+                &window,
+                splits,
+                self.lanes(&window),
+                (self.limits, self.tuning),
+                parameters,
+            ));
+        }
+        if wide < window.groups.end {
+            self.push(
+                to,
+                stage,
+                &part(wide..window.groups.end),
+                splits,
+                parameters,
+            );
+        }
     }
 
     fn push(
@@ -108,34 +153,79 @@ impl<'a> Planner<'a> {
         ));
     }
 
-    /// Whether one dispatch for everything keeps the adapter as busy as splitting would.
-    fn fuses(&self, windows: &[Window]) -> bool {
-        let whole = windows
-            .iter()
-            .all(|window| window.has_whole_channels(&self.geometry));
-        let small = match self.geometry.walk {
+    /// Whether every channel can belong to one workgroup (or lane) without leaving the adapter idle.
+    fn keeps_channels_whole(&self, windows: &[Window]) -> bool {
+        windows.iter().all(|window| {
+            window.has_whole_channels(&self.geometry) && self.splits(window).count() == 1
+        })
+    }
+
+    /// Whether such channels are also best normalized right where their moments were found.
+    fn fuses(&self) -> bool {
+        match self.geometry.walk {
             Walk::Rows | Walk::Quads => true,
-            // down the columns stores are slow, unless the cache holds the tensor
-            Walk::Columns => 4 * self.geometry.values() <= self.tuning.fused_bytes,
-        };
-        whole
-            && small
-            && windows
-                .iter()
-                .all(|window| self.splits(window).count() == 1)
+            // down one column stores are slow, unless the cache holds the tensor
+            Walk::Columns | Walk::Wide => 4 * self.geometry.values() <= self.tuning.fused_bytes,
+        }
     }
 
     fn normalize(&self, to: &mut Vec<Dispatch>, stage: Stage, windows: &[Window]) {
         for window in windows {
-            let splits = match self.geometry.walk {
-                Walk::Rows | Walk::Quads => self.splits(window),
-                Walk::Columns => Splits::by_rows(
-                    window.rows.end - window.rows.start,
-                    u64::from(self.tuning.tile_rows) * self.lanes(window).team_rows,
-                ),
-            };
-            self.push(to, stage, window, splits, self.parameters);
+            match self.geometry.walk {
+                Walk::Rows | Walk::Quads => {
+                    self.push(to, stage, window, self.splits(window), self.parameters);
+                }
+                Walk::Columns | Walk::Wide => self.normalize_columns(to, stage, window),
+            }
         }
+    }
+
+    /// Channels-last: the groups of channels are the columns of one group.
+    fn normalize_columns(&self, to: &mut Vec<Dispatch>, stage: Stage, window: &Window) {
+        let geometry = Geometry {
+            groups: 1,
+            columns: self.geometry.groups,
+            ..self.geometry
+        };
+        let window = Window {
+            groups: 0..1,
+            columns: window.groups.clone(),
+            ..window.clone()
+        };
+        let (rows, columns) = (
+            window.rows.end - window.rows.start,
+            window.columns.end - window.columns.start,
+        );
+        let lanes = Lanes::for_columns(self.tuning, columns);
+        // long walks down the rows first: each pays for its coefficients once
+        let most_rows = rows.div_ceil(u64::from(self.tuning.tile_rows) * lanes.team_rows);
+        let values = 4 * u64::from(self.tuning.values_per_workgroup);
+        let wanted = (window.len(&geometry) / values).clamp(1, u64::from(self.tuning.workgroups));
+        let row_splits = wanted.min(most_rows);
+        let tile_columns = 4 * lanes.team_columns;
+        let column_splits = wanted
+            .div_ceil(row_splits)
+            .min(columns.div_ceil(tile_columns));
+        let split_columns = columns
+            .div_ceil(column_splits)
+            .next_multiple_of(tile_columns)
+            .min(columns);
+        let split_rows = rows.div_ceil(row_splits);
+        let splits = Splits {
+            split_rows,
+            split_columns,
+            row_splits: rows.div_ceil(split_rows),
+            column_splits: columns.div_ceil(split_columns),
+        };
+        to.extend(dispatches(
+            stage,
+            &geometry,
+            &window,
+            splits,
+            lanes,
+            (self.limits, self.tuning),
+            self.parameters,
+        ));
     }
 
     /// Statistics, finalize and normalize over some of the groups, whose partials fit into one binding.
@@ -185,7 +275,7 @@ impl<'a> Planner<'a> {
                 first_split: first_split as u32,
                 ..parameters
             };
-            self.push(
+            self.gather(
                 &mut dispatches,
                 Stage::Statistics,
                 window,
@@ -198,8 +288,13 @@ impl<'a> Planner<'a> {
         Ok(Program {
             dispatches,
             partials,
-            coefficients: 3 * u64::from(self.parameters.vector_stride),
+            coefficients: self.coefficients(),
         })
+    }
+
+    /// Values of the packed coefficients: mean, scale and shift.
+    fn coefficients(&self) -> u64 {
+        3 * u64::from(self.parameters.vector_stride)
     }
 
     fn finalize(
@@ -268,24 +363,24 @@ pub(super) fn training(
         }
     }
     let windows = planner.all();
-    if !planner.fuses(&windows) {
+    if !planner.keeps_channels_whole(&windows) {
         return planner.split_program(0..planner.geometry.groups);
     }
-    let mut dispatches = vec![];
+    let mut program = Program::default();
+    let to = &mut program.dispatches;
     for window in &windows {
-        let splits = planner.one_split(window);
-        planner.push(
-            &mut dispatches,
-            Stage::Fused,
-            window,
-            splits,
-            planner.parameters,
-        );
+        let splits = planner.splits(window);
+        if planner.fuses() {
+            planner.push(to, Stage::Fused, window, splits, planner.parameters);
+        } else {
+            planner.gather(to, Stage::Coefficients, window, splits, planner.parameters);
+        }
     }
-    Ok(Program {
-        dispatches,
-        ..Program::default()
-    })
+    if !planner.fuses() {
+        planner.normalize(to, Stage::Normalize, &windows);
+        program.coefficients = planner.coefficients();
+    }
+    Ok(program)
 }
 
 pub(super) fn inference(

@@ -13,16 +13,19 @@ pub enum Walk {
     Rows,
     /// A unit is neighbouring channels, a row holds one access of each (channels contiguous).
     Columns,
+    /// As `Columns`, and a lane has four accesses of each row (statistics on software adapters).
+    Wide,
     /// A unit is four channels, a row is their plane of aligned vec4 (odd inner sizes).
     Quads,
 }
 
 impl Walk {
-    /// The name of the walk's file.
+    /// The walk's name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Rows => "rows",
             Self::Columns => "columns",
+            Self::Wide => "wide columns",
             Self::Quads => "quads",
         }
     }
@@ -127,7 +130,8 @@ impl Geometry {
         windows
     }
 
-    fn window(&self, rows: Range<u64>, groups: Range<u64>, columns: Range<u64>) -> Window {
+    /// The window of these rows, groups and columns.
+    pub fn window(&self, rows: Range<u64>, groups: Range<u64>, columns: Range<u64>) -> Window {
         let at = |row, group, column| {
             self.width * (row * self.row_stride + group * self.group_stride + column)
         };

@@ -1,7 +1,7 @@
 //! From a window of a tensor to the dispatches that walk it.
 
 use super::geometry::{Geometry, Window};
-use super::{Combine, Dispatch, Kernel, Parameters, Stage};
+use super::{Combine, Dispatch, Kernel, Lanes, Parameters, Stage, Walk};
 use crate::limits::Limits;
 use crate::tuning::{Team, Tuning};
 
@@ -29,11 +29,6 @@ impl Splits {
         }
     }
 
-    /// Splits of this many rows, of one column.
-    pub fn by_rows(rows: u64, split_rows: u64) -> Self {
-        Self::new(rows, 1, rows.div_ceil(split_rows.max(1)))
-    }
-
     /// The same splits of the rows, each with all of so many columns.
     pub const fn with_all_columns(self, columns: u64) -> Self {
         Self {
@@ -45,14 +40,6 @@ impl Splits {
     pub const fn count(&self) -> u64 {
         self.row_splits * self.column_splits
     }
-}
-
-/// How the lanes of a workgroup are arranged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Lanes {
-    pub units_across: u64,
-    pub team_rows: u64,
-    pub team_columns: u64,
 }
 
 impl Lanes {
@@ -85,12 +72,17 @@ impl Lanes {
         }
     }
 
-    /// For the statistics, normalize and fused stages.
+    /// For normalizing channels-last tensors, whose columns are groups of channels.
+    pub fn for_columns(tuning: &Tuning, columns: u64) -> Self {
+        Self::along_columns(u64::from(tuning.workgroup_size), columns)
+    }
+
+    /// For the other stages that walk the tensor.
     pub fn for_tensor(tuning: &Tuning, geometry: &Geometry, window: &Window) -> Self {
         let size = u64::from(tuning.workgroup_size);
         match (tuning.team, geometry.walk) {
             (Team::Lane, _) => Self::alone(size),
-            (Team::Workgroup, super::Walk::Columns) => {
+            (Team::Workgroup, Walk::Columns) => {
                 Self::across_units(size, window.groups.end - window.groups.start)
             }
             (Team::Workgroup, _) => {
@@ -155,27 +147,36 @@ pub(super) fn dispatches<'a>(
         width: geometry.width,
         channels: geometry.channels_per_group,
         combine: lanes.combine(stage, tuning, limits),
-        workgroup_size: tuning.workgroup_size,
+        lanes,
     };
+    // three nested sums, each about the cube root of what the lane walks
+    let accesses = splits.split_rows.div_ceil(lanes.team_rows)
+        * splits.split_columns.div_ceil(lanes.team_columns);
+    let (walked, per_channel) = match geometry.walk {
+        Walk::Rows => (accesses, geometry.width),
+        Walk::Columns | Walk::Wide => (accesses, 1),
+        Walk::Quads => (splits.split_rows, splits.split_columns),
+    };
+    let block = ((walked as f64).cbrt().ceil() as u64).max(u64::from(tuning.block));
     let parameters = Parameters {
         units: narrow(units),
-        units_across: narrow(lanes.units_across),
-        team_rows: narrow(lanes.team_rows),
-        team_columns: narrow(lanes.team_columns),
         groups: narrow(groups),
         first_group: narrow(window.groups.start),
+        first_column: narrow(window.columns.start),
         rows: narrow(window.rows.end - window.rows.start),
         columns: narrow(window.columns.end - window.columns.start),
+        // of one row, whose stride may not fit into 32 bits, anything that reaches past its end
         row_stride: narrow(if window.rows.end - window.rows.start > 1 {
             geometry.row_stride
         } else {
-            0
+            ((window.values.end - window.values.start) / geometry.width).max(1)
         }),
         group_stride: narrow(if groups > 1 { geometry.group_stride } else { 0 }),
         split_rows: narrow(splits.split_rows),
         split_columns: narrow(splits.split_columns),
         column_splits: narrow(splits.column_splits),
-        block: tuning.block,
+        block: narrow(block),
+        part: u32::try_from(block * block * per_channel).unwrap_or(u32::MAX),
         ..parameters
     };
     let values = window.values.clone();

@@ -111,7 +111,24 @@ pub(crate) struct Kernel {
     /// Channels of a unit.
     pub channels: u64,
     pub combine: Combine,
-    pub workgroup_size: u32,
+    pub lanes: Lanes,
+}
+
+/// How the lanes of a workgroup are arranged: each a power of two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Lanes {
+    /// Neighbouring units in one workgroup.
+    pub units_across: u64,
+    /// Lanes that share the rows of a unit.
+    pub team_rows: u64,
+    /// Lanes that share the columns of a unit.
+    pub team_columns: u64,
+}
+
+impl Lanes {
+    pub const fn workgroup_size(&self) -> u64 {
+        self.units_across * self.team_rows * self.team_columns
+    }
 }
 
 /// How the lanes of a unit combine what they found.
@@ -138,7 +155,7 @@ pub struct DispatchInfo {
     /// Values in one access of the tensor: 4 or 1.
     pub width: u64,
     /// Lanes of a workgroup.
-    pub workgroup_size: u32,
+    pub workgroup_size: u64,
     /// Workgroups in x and y.
     pub grid: [u32; 2],
     /// Bytes of the tensor in the bound window.
@@ -265,7 +282,7 @@ impl Plan {
             stage: dispatch.kernel.stage,
             walk: dispatch.kernel.walk,
             width: dispatch.kernel.width,
-            workgroup_size: dispatch.kernel.workgroup_size,
+            workgroup_size: dispatch.kernel.lanes.workgroup_size(),
             grid: dispatch.grid,
             window_bytes: 4 * (dispatch.window.end - dispatch.window.start),
         })

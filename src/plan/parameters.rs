@@ -29,16 +29,12 @@ parameters! {
     grid_width: u32,
     /// Units of work, `groups` times splits.
     units: u32,
-    /// Neighbouring units in one workgroup.
-    units_across: u32,
-    /// Lanes that share the rows of a unit.
-    team_rows: u32,
-    /// Lanes that share the columns of a unit.
-    team_columns: u32,
     /// Groups of channels in the window.
     groups: u32,
     /// The first of them in the whole tensor.
     first_group: u32,
+    /// The first column of the window in the whole tensor.
+    first_column: u32,
     /// The number of the window's first split among all windows'.
     first_split: u32,
     /// Rows of a group in the window.
@@ -55,8 +51,10 @@ parameters! {
     split_columns: u32,
     /// Splits along the columns.
     column_splits: u32,
-    /// Accesses that a lane sums before it merges them into its moments.
+    /// Accesses that a lane sums before it merges them into its moments; of quads, rows.
     block: u32,
+    /// Values per channel of which a lane merges blocks before it merges them into its total.
+    part: u32,
     /// Channels that the partials are of.
     channels: u32,
     /// The first of them.

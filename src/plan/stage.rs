@@ -6,6 +6,8 @@
 pub enum Stage {
     /// Moments of every unit of x.
     Statistics,
+    /// Statistics and finalize in one dispatch, where a unit is whole channels.
+    Coefficients,
     /// From the moments of a channel to its coefficients, saved and running statistics.
     Finalize,
     /// `y = (x - mean) * scale + shift`, from the coefficients of the finalize stage.
@@ -21,6 +23,7 @@ impl Stage {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Statistics => "forward/statistics",
+            Self::Coefficients => "forward/coefficients",
             Self::Finalize => "forward/finalize",
             Self::Normalize | Self::NormalizeGiven => "forward/normalize",
             Self::Fused => "forward/fused",
@@ -32,6 +35,14 @@ impl Stage {
         use Access::{Read, Write};
         match self {
             Self::Statistics => &[(Role::X, Read), (Role::Partials, Write)],
+            Self::Coefficients => &[
+                (Role::X, Read),
+                (Role::Gamma, Read),
+                (Role::Beta, Read),
+                (Role::Running, Write),
+                (Role::Saved, Write),
+                (Role::Coefficients, Write),
+            ],
             Self::Finalize => &[
                 (Role::Partials, Read),
                 (Role::Gamma, Read),

@@ -1,5 +1,5 @@
-// Moments, channels contiguous (channels-last and 2-D): a unit is WIDTH neighbouring channels, or a split of them; a row holds one
-// access of each. A lane walks down the rows, so that nothing crosses lanes.
+// Moments, channels contiguous (channels-last and 2-D): a unit is WIDTH neighbouring channels, or a split of them; a row
+// holds one access of each. A lane walks down the rows, so that nothing crosses lanes.
 
 fn frame(work: Work) -> M {
     let first = work.row_begin;
@@ -13,35 +13,35 @@ fn frame(work: Work) -> M {
 }
 
 fn gather(work: Work, frame: M) -> Moments {
-    var total = no_moments();
-    var center = frame;
-    let step = params.team_rows;
+    var tally = new_tally(frame);
+    var block = min(FIRST_BLOCK, params.block);
+    let step = TEAM_ROWS * params.row_stride;
     var row = work.row;
+    var i = work.x + row * params.row_stride;
     while row < work.row_end {
-        let stop = min(work.row_end, row + params.block * step);
+        let left = (work.row_end - row + TEAM_ROWS - 1u) / TEAM_ROWS;
+        let count = min(block, left);
+        let end = i + count * step;
+        let center = tally.center;
         var sum = V(0.0);
         var squares = V(0.0);
-        var count = 0u;
         // four accesses in flight
-        for (; row + 3u * step < stop; row += 4u * step) {
-            let i = work.x + row * params.row_stride;
-            let j = step * params.row_stride;
+        for (; i + 3u * step < end; i += 4u * step) {
             let a = load_x(i) - center;
-            let b = load_x(i + j) - center;
-            let c = load_x(i + 2u * j) - center;
-            let d = load_x(i + 3u * j) - center;
+            let b = load_x(i + step) - center;
+            let c = load_x(i + 2u * step) - center;
+            let d = load_x(i + 3u * step) - center;
             sum += (a + b) + (c + d);
             squares += (a * a + b * b) + (c * c + d * d);
-            count += 4u;
         }
-        for (; row < stop; row += step) {
-            let a = load_x(work.x + row * params.row_stride) - center;
+        for (; i < end; i += step) {
+            let a = load_x(i) - center;
             sum += a;
             squares += a * a;
-            count += 1u;
         }
-        total = absorb(total, frame, center, count, sum, squares);
-        center = opaque(frame + total.mean);
+        absorb(&tally, frame, count, sum, squares);
+        row += count * TEAM_ROWS;
+        block = min(block * BLOCK_GROWTH, params.block);
     }
-    return total;
+    return moments_of(tally);
 }

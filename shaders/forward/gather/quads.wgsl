@@ -26,29 +26,33 @@ fn channel_values(work: Work, row: u32, index: u32) -> M {
 }
 
 fn gather(work: Work, frame: M) -> Moments {
-    var total = no_moments();
-    var center = frame;
+    var tally = new_tally(frame);
+    // rows are blocks already
+    var block = min(FIRST_BLOCK / 4u, params.block);
+    let row_stride = params.row_stride;
     var row = work.row;
     while row < work.row_end {
-        let stop = min(work.row_end, row + params.block);
+        let stop = min(work.row_end, row + block);
         var sum = M(0.0);
         var squares = M(0.0);
         // down the rows: a lane keeps its place in the plane, and folds to channels once for all rows
         for (var column = 0u; column < params.columns; column++) {
-            let centers = spread(center, column);
+            let centers = spread(tally.center, column);
             var column_sum = V(0.0);
             var column_squares = V(0.0);
+            var i = work.x + row * row_stride + column;
             for (var r = row; r < stop; r++) {
-                let a = load_x(work.x + r * params.row_stride + column) - centers;
+                let a = load_x(i) - centers;
                 column_sum += a;
                 column_squares += a * a;
+                i += row_stride;
             }
             sum += collect(column_sum, column);
             squares += collect(column_squares, column);
         }
-        total = absorb(total, frame, center, (stop - row) * params.columns, sum, squares);
-        center = opaque(frame + total.mean);
+        absorb(&tally, frame, (stop - row) * params.columns, sum, squares);
+        block = min(block * BLOCK_GROWTH, params.block);
         row = stop;
     }
-    return total;
+    return moments_of(tally);
 }

@@ -12,35 +12,37 @@ fn frame(work: Work) -> M {
 }
 
 fn gather(work: Work, frame: M) -> Moments {
-    var total = no_moments();
+    var tally = new_tally(frame);
+    var block = min(FIRST_BLOCK, params.block);
+    let step = TEAM_COLUMNS;
+    let row_stride = params.row_stride;
     var center = frame;
     var sum = V(0.0);
     var squares = V(0.0);
     var count = 0u;
-    let step = params.team_columns;
-    for (var row = work.row; row < work.row_end; row += params.team_rows) {
-        let start = work.x + row * params.row_stride;
-        var column = work.column;
-        while column < work.column_end {
-            let stop = min(work.column_end, column + params.block * step);
+    for (var row = work.row; row < work.row_end; row += TEAM_ROWS) {
+        let end = work.x + row * row_stride + work.column_end;
+        var i = work.x + row * row_stride + work.column;
+        while i < end {
+            let stop = min(end, i + block * step);
+            count += (stop - i + step - 1u) / step;
             // two accesses in flight
-            for (; column + step < stop; column += 2u * step) {
-                let a = load_x(start + column) - center;
-                let b = load_x(start + column + step) - center;
+            for (; i + step < stop; i += 2u * step) {
+                let a = load_x(i) - center;
+                let b = load_x(i + step) - center;
                 sum += a + b;
                 squares += a * a + b * b;
-                count += 2u;
             }
-            if column < stop {
-                let a = load_x(start + column) - center;
+            if i < stop {
+                let a = load_x(i) - center;
                 sum += a;
                 squares += a * a;
-                count += 1u;
-                column += step;
+                i += step;
             }
-            if count >= params.block {
-                total = absorb(total, frame, center, count * WIDTH, fold(sum), fold(squares));
-                center = opaque(frame + total.mean);
+            if count >= block {
+                absorb(&tally, frame, count * WIDTH, fold(sum), fold(squares));
+                block = min(block * BLOCK_GROWTH, params.block);
+                center = tally.center;
                 sum = V(0.0);
                 squares = V(0.0);
                 count = 0u;
@@ -48,7 +50,7 @@ fn gather(work: Work, frame: M) -> Moments {
         }
     }
     if count > 0u {
-        total = absorb(total, frame, center, count * WIDTH, fold(sum), fold(squares));
+        absorb(&tally, frame, count * WIDTH, fold(sum), fold(squares));
     }
-    return total;
+    return moments_of(tally);
 }

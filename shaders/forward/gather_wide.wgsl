@@ -1,0 +1,80 @@
+// Moments, channels contiguous, for software adapters where every row starts a page: a lane owns four accesses of each
+// row, as far apart as there are lanes, so that a workgroup reads four times as much of a page before it goes to the next.
+
+struct Four {
+    a: M,
+    b: M,
+    c: M,
+    d: M,
+}
+
+const APART: u32 = UNITS_ACROSS;
+
+fn load_four(i: u32) -> Four {
+    return Four(load_x(i), load_x(i + APART), load_x(i + 2u * APART), load_x(i + 3u * APART));
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn main(invocation: Invocation) {
+    let work = locate(invocation.lane, invocation.workgroup);
+    if !work.valid {
+        return;
+    }
+    // units are numbered lane by lane: every UNITS_ACROSS of them skip three times as many groups
+    let unit = work.group - params.first_group;
+    let skipped = unit / UNITS_ACROSS * (3u * UNITS_ACROSS);
+    let x = work.x + skipped;
+
+    let row_stride = params.row_stride;
+    let first = load_four(x + work.row_begin * row_stride);
+    let middle = load_four(x + (work.row_begin + work.row_end) / 2u * row_stride);
+    let last = load_four(x + (work.row_end - 1u) * row_stride);
+    let frame = Four(
+        median(first.a, middle.a, last.a),
+        median(first.b, middle.b, last.b),
+        median(first.c, middle.c, last.c),
+        median(first.d, middle.d, last.d),
+    );
+
+    var a = new_tally(frame.a);
+    var b = new_tally(frame.b);
+    var c = new_tally(frame.c);
+    var d = new_tally(frame.d);
+    var block = min(FIRST_BLOCK, params.block);
+    var row = work.row;
+    var i = x + row * row_stride;
+    while row < work.row_end {
+        let stop = min(work.row_end, row + block);
+        let count = stop - row;
+        let center = Four(a.center, b.center, c.center, d.center);
+        var sum = Four();
+        var squares = Four();
+        let end = i + count * row_stride;
+        for (; i < end; i += row_stride) {
+            let values = load_four(i);
+            let va = values.a - center.a;
+            let vb = values.b - center.b;
+            let vc = values.c - center.c;
+            let vd = values.d - center.d;
+            sum.a += va;
+            sum.b += vb;
+            sum.c += vc;
+            sum.d += vd;
+            squares.a += va * va;
+            squares.b += vb * vb;
+            squares.c += vc * vc;
+            squares.d += vd * vd;
+        }
+        row = stop;
+        absorb(&a, frame.a, count, sum.a, squares.a);
+        absorb(&b, frame.b, count, sum.b, squares.b);
+        absorb(&c, frame.c, count, sum.c, squares.c);
+        absorb(&d, frame.d, count, sum.d, squares.d);
+        block = min(block * BLOCK_GROWTH, params.block);
+    }
+    let group = work.group + skipped;
+    finish(work, group, frame.a, moments_of(a));
+    finish(work, group + APART, frame.b, moments_of(b));
+    finish(work, group + 2u * APART, frame.c, moments_of(c));
+    finish(work, group + 3u * APART, frame.d, moments_of(d));
+}
