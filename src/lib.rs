@@ -10,6 +10,7 @@ mod shape;
 mod step;
 mod tensor;
 mod tuning;
+pub mod yardstick;
 
 pub use error::{BindError, PlanError, ShapeError, VectorLengthError};
 pub use kernels::Kernels;
