@@ -1,6 +1,7 @@
 //! Batch normalization as WGSL compute shaders, for anyone's wgpu pipeline.
 
 mod error;
+mod gpu;
 mod kernels;
 mod limits;
 mod options;
@@ -9,10 +10,12 @@ mod plan;
 mod shape;
 mod step;
 mod tensor;
+mod transfer;
 mod tuning;
 pub mod yardstick;
 
 pub use error::{BindError, PlanError, ShapeError, VectorLengthError};
+pub use gpu::{DeviceLimits, Gpu, GpuError, GpuOptions};
 pub use kernels::Kernels;
 pub use limits::{AdapterKind, Limits, SubgroupSizes};
 pub use options::{DEFAULT_EPSILON, Inference, Running, RunningVariance, Training, Update};
@@ -21,5 +24,6 @@ pub use plan::Plan;
 pub use shape::Shape;
 pub use step::Step;
 pub use tensor::{Buffers, Tensor};
+pub use transfer::TransferError;
 pub use tuning::{Team, Tuning};
 pub use wgpu;
