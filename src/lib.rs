@@ -1,5 +1,6 @@
 //! Batch normalization as WGSL compute shaders, for anyone's wgpu pipeline.
 
+mod bind;
 mod error;
 mod gpu;
 mod kernels;
@@ -20,7 +21,7 @@ pub use kernels::Kernels;
 pub use limits::{AdapterKind, Limits, SubgroupSizes};
 pub use options::{DEFAULT_EPSILON, Inference, Running, RunningVariance, Training, Update};
 pub use packed::Packed;
-pub use plan::Plan;
+pub use plan::{DispatchInfo, Plan, Stage, Walk};
 pub use shape::Shape;
 pub use step::Step;
 pub use tensor::{Buffers, Tensor};

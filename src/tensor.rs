@@ -1,7 +1,5 @@
 //! The caller's tensors: ranges of the caller's buffers.
 
-use crate::packed::Packed;
-
 /// A run of 4-byte values in a buffer of the caller: a buffer, a byte offset (any multiple of 4) and a length.
 ///
 /// ```no_run
@@ -81,9 +79,9 @@ impl<'a> Tensor<'a> {
 /// |---|---|---|
 /// | `x`, `y` | the shape's; the same range is in-place | every plan |
 /// | gamma, beta | `channels` each | plans with `gamma`, with `beta` |
-/// | running | [`Packed::running`] | training that updates running statistics; inference, or `statistics` |
+/// | running | [`Packed::running`](crate::Packed::running) | training that updates running statistics; inference, or `statistics` |
 /// | statistics | mean and variance, `channels` each | inference, or `running` |
-/// | saved | [`Packed::saved`] | training with `saved` |
+/// | saved | [`Packed::saved`](crate::Packed::saved) | training with `saved` |
 /// | workspace | [`Plan::workspace_bytes`](crate::Plan::workspace_bytes) | nobody: the step makes its own where it is not given |
 ///
 /// ```no_run
@@ -136,7 +134,7 @@ impl<'a> Buffers<'a> {
         }
     }
 
-    /// gamma and beta in one tensor, packed as [`Packed`] says.
+    /// gamma and beta in one tensor, packed as [`Packed`](crate::Packed) says.
     pub fn parameters(self, parameters: Tensor<'a>) -> Self {
         Self {
             parameters: Some(parameters),
@@ -160,7 +158,7 @@ impl<'a> Buffers<'a> {
         }
     }
 
-    /// The running statistics, packed as [`Packed`] says: updated by training, read by inference.
+    /// The running statistics, packed as [`Packed`](crate::Packed) says: updated by training, read by inference.
     pub fn running(self, running: Tensor<'a>) -> Self {
         Self {
             running: Some(running),
@@ -176,7 +174,7 @@ impl<'a> Buffers<'a> {
         }
     }
 
-    /// Where training saves mean and inverse standard deviation, packed as [`Packed`] says.
+    /// Where training saves mean and inverse standard deviation, packed as [`Packed`](crate::Packed) says.
     pub fn saved(self, saved: Tensor<'a>) -> Self {
         Self {
             saved: Some(saved),
@@ -191,15 +189,5 @@ impl<'a> Buffers<'a> {
             workspace: Some(workspace),
             ..self
         }
-    }
-
-    /// gamma's and beta's own tensors, out of the packed one where that was given.
-    pub(crate) fn affine(&self, channels: u64) -> [Option<Tensor<'a>>; 2] {
-        let packed = Packed::new(channels);
-        let part = |index: u64| {
-            self.parameters
-                .map(|all| all.part(index * packed.stride(), channels))
-        };
-        [self.gamma.or(part(0)), self.beta.or(part(1))]
     }
 }

@@ -1,6 +1,13 @@
 //! Geometry of the kernels, as data.
 
+use crate::error::PlanError;
 use crate::limits::{AdapterKind, Limits};
+
+/// Bytes that one lane takes of workgroup memory where lanes combine four channels' moments.
+const LANE_BYTES: u64 = 48;
+
+/// Far beyond what any adapter profits from, and far below where 32-bit sums of indices overflow.
+const MOST: u32 = 1 << 20;
 
 /// Who walks the values of one unit of work (a channel, or a few neighbouring ones, or a split of either).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,5 +68,39 @@ impl Tuning {
                 fused_bytes: 64 << 10,
             },
         }
+    }
+
+    /// Checks every value against the limits.
+    pub(crate) fn check(&self, limits: &Limits) -> Result<(), PlanError> {
+        let size = u64::from(self.workgroup_size);
+        let bad = |what, given, needed: String| {
+            Err(PlanError::Tuning {
+                what,
+                given,
+                needed,
+            })
+        };
+        if !size.is_power_of_two() || size > u64::from(limits.workgroup_size) {
+            let needed = format!("a power of two up to {}", limits.workgroup_size);
+            return bad("workgroup_size", size, needed);
+        }
+        if self.team == Team::Workgroup && size * LANE_BYTES > u64::from(limits.workgroup_memory) {
+            let needed = format!(
+                "at most {}",
+                u64::from(limits.workgroup_memory) / LANE_BYTES
+            );
+            return bad("workgroup_size", size, needed);
+        }
+        for (what, given) in [
+            ("workgroups", self.workgroups),
+            ("values_per_workgroup", self.values_per_workgroup),
+            ("block", self.block),
+            ("tile_rows", self.tile_rows),
+        ] {
+            if given == 0 || given > MOST {
+                return bad(what, u64::from(given), format!("1 to {MOST}"));
+            }
+        }
+        Ok(())
     }
 }

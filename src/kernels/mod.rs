@@ -1,19 +1,154 @@
-//! Kernels.
-use crate::Limits;
-/// Stub: pipelines by variant; cheap to clone.
+//! Pipelines by variant, compiled once per device.
+
+mod text;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::limits::{AdapterKind, Limits, SubgroupSizes};
+pub(crate) use text::{Bound, PARAMETERS_BINDING, Slot, slot_binding, text};
+
+/// The kernels of a device: pipelines by variant, compiled when a plan that needs them is first bound.
+///
+/// Cheap to clone; clones share the pipelines. `Send + Sync` where wgpu's objects are.
+///
+/// ```no_run
+/// # fn example(device: &wgpu::Device) {
+/// let kernels = wgpu_batchnorm::Kernels::new(device);
+/// println!("{:?}", kernels.limits());
+/// # }
+/// ```
 #[derive(Clone, Debug)]
-pub struct Kernels {}
+pub struct Kernels {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    device: wgpu::Device,
+    limits: Limits,
+    compiled: Mutex<HashMap<String, Arc<Compiled>>>,
+}
+
+/// A pipeline and the layout of its one bind group.
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    pub pipeline: wgpu::ComputePipeline,
+    pub layout: wgpu::BindGroupLayout,
+}
+
 impl Kernels {
-    /// For this device.
-    pub fn new(_device: &wgpu::Device) -> Self {
-        todo!()
+    /// Kernels for this device. Compiles nothing yet.
+    pub fn new(device: &wgpu::Device) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                device: device.clone(),
+                limits: limits_of(device),
+                compiled: Mutex::default(),
+            }),
+        }
     }
-    /// Of the device.
+
+    /// The limits that plans for this device are made with.
     pub fn limits(&self) -> &Limits {
-        todo!()
+        &self.shared.limits
     }
+
     /// The device.
     pub fn device(&self) -> &wgpu::Device {
-        todo!()
+        &self.shared.device
+    }
+
+    /// The pipeline of a text, compiled if this is the first time it is asked for.
+    pub(crate) fn compiled(&self, text: &str, slots: &[Slot], label: &str) -> Arc<Compiled> {
+        let mut compiled = self
+            .shared
+            .compiled
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = compiled.get(text) {
+            return found.clone();
+        }
+        let new = Arc::new(self.compile(text, slots, label));
+        compiled.insert(text.to_owned(), new.clone());
+        new
+    }
+
+    fn compile(&self, text: &str, slots: &[Slot], label: &str) -> Compiled {
+        let device = &self.shared.device;
+        let entry = |binding, ty| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer {
+                ty,
+                has_dynamic_offset: false,
+                min_binding_size: None,
+            },
+            count: None,
+        };
+        let mut entries = vec![entry(PARAMETERS_BINDING, wgpu::BufferBindingType::Uniform)];
+        entries.extend(slots.iter().enumerate().map(|(index, slot)| {
+            let ty = wgpu::BufferBindingType::Storage {
+                read_only: !slot.read_write,
+            };
+            entry(slot_binding(index), ty)
+        }));
+        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some(label),
+            entries: &entries,
+        });
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(label),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(label),
+            source: wgpu::ShaderSource::Wgsl(text.into()),
+        });
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(label),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &[],
+                // every kernel writes its workgroup memory before it reads it
+                zero_initialize_workgroup_memory: false,
+            },
+            cache: None,
+        });
+        Compiled { pipeline, layout }
+    }
+}
+
+fn limits_of(device: &wgpu::Device) -> Limits {
+    let limits = device.limits();
+    let info = device.adapter_info();
+    Limits {
+        adapter: match info.device_type {
+            wgpu::DeviceType::Cpu => AdapterKind::Cpu,
+            wgpu::DeviceType::IntegratedGpu => AdapterKind::Integrated,
+            wgpu::DeviceType::DiscreteGpu
+            | wgpu::DeviceType::VirtualGpu
+            | wgpu::DeviceType::Other => AdapterKind::Discrete,
+        },
+        binding_bytes: limits
+            .max_storage_buffer_binding_size
+            .min(limits.max_buffer_size),
+        offset_alignment: u64::from(limits.min_storage_buffer_offset_alignment),
+        uniform_alignment: u64::from(limits.min_uniform_buffer_offset_alignment),
+        workgroups_per_dimension: limits.max_compute_workgroups_per_dimension,
+        workgroup_size: limits
+            .max_compute_invocations_per_workgroup
+            .min(limits.max_compute_workgroup_size_x),
+        workgroup_memory: limits.max_compute_workgroup_storage_size,
+        subgroups: device
+            .features()
+            .contains(wgpu::Features::SUBGROUP)
+            .then_some(SubgroupSizes {
+                min: info.subgroup_min_size,
+                max: info.subgroup_max_size,
+            }),
     }
 }

@@ -1,50 +1,299 @@
-//! Plans.
-use crate::{BindError, Buffers, Inference, Kernels, Limits, PlanError, Shape, Step, Training};
+//! Plans: which dispatches a pass takes. Pure arithmetic, which knows no GPU.
 
-/// Stub of the plan.
+mod forward;
+mod geometry;
+mod grid;
+mod parameters;
+mod stage;
+
+use std::ops::Range;
+
+use crate::error::PlanError;
+use crate::limits::Limits;
+use crate::options::{Inference, Training, Update};
+use crate::packed::Packed;
+use crate::shape::Shape;
+use crate::tuning::Tuning;
+
+pub use geometry::Walk;
+pub(crate) use parameters::{PARAMETERS_WGSL, Parameters};
+pub use stage::Stage;
+pub(crate) use stage::{Access, Role};
+
+/// The dispatches of one pass over one shape, planned for one device's limits.
+///
+/// Planning computes; it touches no GPU. One plan binds any number of times, to other tensors each time.
+///
+/// ```
+/// use wgpu_batchnorm::{Limits, Plan, Shape, Training};
+///
+/// let shape = Shape::channels_first(&[32, 64, 56, 56])?;
+/// let plan = Plan::training(&Limits::default(), shape, &Training::default())?;
+/// assert_eq!(plan.minimum_traffic(), 3 * 4 * shape.len());
+/// println!("{} dispatches, {} bytes of workspace", plan.dispatches().count(), plan.workspace_bytes());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
-pub struct Plan {}
+pub struct Plan {
+    shape: Shape,
+    needs: Needs,
+    /// For tensors that start at multiples of 16 bytes.
+    aligned: Program,
+    /// For all others.
+    unaligned: Program,
+}
+
+/// The tensors that the options of a plan call for, beside x and y.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Needs {
+    pub gamma: bool,
+    pub beta: bool,
+    /// Running statistics to update.
+    pub running: bool,
+    pub saved: bool,
+    /// Running or fixed statistics to normalize by.
+    pub given: bool,
+}
+
+impl Needs {
+    /// Whether a stage's tensor is there at all.
+    pub const fn has(self, role: Role) -> bool {
+        match role {
+            Role::X | Role::Y | Role::Partials | Role::Coefficients => true,
+            Role::Gamma => self.gamma,
+            Role::Beta => self.beta,
+            Role::Running => self.running,
+            Role::Saved => self.saved,
+            Role::Mean | Role::Variance => self.given,
+        }
+    }
+}
+
+/// Dispatches in order, and the scratch that they share.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Program {
+    pub dispatches: Vec<Dispatch>,
+    /// Partials, of 16 bytes.
+    pub partials: u64,
+    /// Packed vectors of coefficients.
+    pub coefficients: u64,
+}
+
+impl Program {
+    /// Where the coefficients start in the workspace, in bytes: after the partials.
+    pub fn coefficients_offset(&self) -> u64 {
+        (self.partials * 16).next_multiple_of(256)
+    }
+
+    /// A multiple of 256 bytes, so that a neighbour in the same buffer shares no binding.
+    fn workspace_bytes(&self) -> u64 {
+        self.coefficients_offset() + (self.coefficients * 4).next_multiple_of(256)
+    }
+}
+
+/// One dispatch: what it runs, on what part of the tensors, with which parameters.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Dispatch {
+    pub kernel: Kernel,
+    pub grid: [u32; 2],
+    pub parameters: Parameters,
+    /// The values of x and y that are bound.
+    pub window: Range<u64>,
+}
+
+/// The text that a dispatch runs, but for where its tensors are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Kernel {
+    pub stage: Stage,
+    pub walk: Walk,
+    /// Values in one access of x and y.
+    pub width: u64,
+    /// Channels of a unit.
+    pub channels: u64,
+    pub combine: Combine,
+    pub workgroup_size: u32,
+}
+
+/// How the lanes of a unit combine what they found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Combine {
+    /// The unit belongs to one lane.
+    Lane,
+    /// Through workgroup memory.
+    Workgroup,
+    /// Within subgroups, then through workgroup memory.
+    Subgroups,
+    /// The workgroup is one subgroup.
+    Subgroup,
+}
+
+/// A planned dispatch, for reading: see [`Plan::dispatches`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DispatchInfo {
+    /// The stage.
+    pub stage: Stage,
+    /// How its lanes go over the tensor.
+    pub walk: Walk,
+    /// Values in one access of the tensor: 4 or 1.
+    pub width: u64,
+    /// Lanes of a workgroup.
+    pub workgroup_size: u32,
+    /// Workgroups in x and y.
+    pub grid: [u32; 2],
+    /// Bytes of the tensor in the bound window.
+    pub window_bytes: u64,
+}
 
 impl Plan {
-    /// Training forward.
-    pub fn training(
-        _limits: &Limits,
-        _shape: Shape,
-        _options: &Training,
-    ) -> Result<Self, PlanError> {
-        todo!()
+    /// Plans a training forward pass: normalize by the batch's own statistics, update the running ones, save what the
+    /// backward pass needs.
+    ///
+    /// An empty batch takes no dispatch: nothing is written, running statistics stay.
+    ///
+    /// # Errors
+    /// [`PlanError`] for options, limits and shapes that no pass exists for; among them one value per channel where
+    /// the unbiased running variance is asked for.
+    pub fn training(limits: &Limits, shape: Shape, options: &Training) -> Result<Self, PlanError> {
+        check_epsilon(options.epsilon)?;
+        if let Some(running) = options.running {
+            if let Update::Exponential(factor) = running.update
+                && !(0.0..=1.0).contains(&factor)
+            {
+                return Err(PlanError::UpdateFactor { given: factor });
+            }
+            if shape.values_per_channel() == 1
+                && shape.channels() > 0
+                && running.variance == crate::RunningVariance::Unbiased
+            {
+                return Err(PlanError::SingleValue);
+            }
+        }
+        let needs = Needs {
+            gamma: options.gamma,
+            beta: options.beta,
+            running: options.running.is_some(),
+            saved: options.saved,
+            given: false,
+        };
+        let tuning = tuning(limits, options.tuning.as_ref())?;
+        Self::new(shape, needs, limits, |width| {
+            forward::training(limits, shape, options, &tuning, width)
+        })
     }
-    /// Inference.
+
+    /// Plans inference: normalize by running or fixed statistics.
+    ///
+    /// # Errors
+    /// [`PlanError`] for options, limits and shapes that no pass exists for.
     pub fn inference(
-        _limits: &Limits,
-        _shape: Shape,
-        _options: &Inference,
+        limits: &Limits,
+        shape: Shape,
+        options: &Inference,
     ) -> Result<Self, PlanError> {
-        todo!()
+        check_epsilon(options.epsilon)?;
+        let needs = Needs {
+            gamma: options.gamma,
+            beta: options.beta,
+            running: false,
+            saved: false,
+            given: true,
+        };
+        let tuning = tuning(limits, options.tuning.as_ref())?;
+        Self::new(shape, needs, limits, |width| {
+            forward::inference(limits, shape, options, &tuning, width)
+        })
     }
-    /// Bytes of scratch.
+
+    fn new(
+        shape: Shape,
+        needs: Needs,
+        limits: &Limits,
+        program: impl Fn(u64) -> Result<Program, PlanError>,
+    ) -> Result<Self, PlanError> {
+        let n = shape.values_per_channel();
+        if n > u64::from(u32::MAX) {
+            return Err(PlanError::ValuesPerChannel { given: n });
+        }
+        // the longest packed tensors have three vectors, and may start anywhere between two binding offsets
+        let vectors = Packed::new(shape.channels())
+            .saved()
+            .saturating_mul(4)
+            .saturating_add(limits.offset_alignment);
+        if vectors > limits.binding_bytes {
+            return Err(PlanError::Channels {
+                channels: shape.channels(),
+                needed: vectors,
+                limit: limits.binding_bytes,
+            });
+        }
+        let (aligned, unaligned) = if shape.is_empty() {
+            Default::default()
+        } else {
+            (program(4)?, program(1)?)
+        };
+        Ok(Self {
+            shape,
+            needs,
+            aligned,
+            unaligned,
+        })
+    }
+
+    /// The shape that was planned for.
+    pub const fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// Bytes of scratch memory that a step of this plan needs: a multiple of 256, 0 where one dispatch does it all.
     pub fn workspace_bytes(&self) -> u64 {
-        todo!()
+        self.aligned
+            .workspace_bytes()
+            .max(self.unaligned.workspace_bytes())
     }
-    /// The shape.
-    pub fn shape(&self) -> Shape {
-        todo!()
-    }
-    /// The minimum traffic in bytes: inference 1 read + 1 write, training 2 reads + 1 write of the tensor.
+
+    /// The least traffic that the pass can do without keeping x on chip, in bytes: one read and one write of the tensor
+    /// for inference, two reads and one write for training.
     pub fn minimum_traffic(&self) -> u64 {
-        todo!()
+        let passes = if self.needs.given { 2 } else { 3 };
+        passes * 4 * self.shape.len()
     }
-    /// Binds tensors; creates the bind groups, a uniform buffer, a workspace where none is given, and compiles
-    /// pipelines not yet in `kernels`.
-    pub fn bind(&self, _kernels: &Kernels, _buffers: Buffers<'_>) -> Result<Step, BindError> {
-        todo!()
+
+    /// The dispatches in order, as they are for tensors that start at multiples of 16 bytes.
+    pub fn dispatches(&self) -> impl Iterator<Item = DispatchInfo> + '_ {
+        self.aligned.dispatches.iter().map(|dispatch| DispatchInfo {
+            stage: dispatch.kernel.stage,
+            walk: dispatch.kernel.walk,
+            width: dispatch.kernel.width,
+            workgroup_size: dispatch.kernel.workgroup_size,
+            grid: dispatch.grid,
+            window_bytes: 4 * (dispatch.window.end - dispatch.window.start),
+        })
     }
-    /// `bind` within error scopes.
-    pub async fn bind_checked(
-        &self,
-        _kernels: &Kernels,
-        _buffers: Buffers<'_>,
-    ) -> Result<Step, BindError> {
-        todo!()
+
+    pub(crate) const fn needs(&self) -> Needs {
+        self.needs
     }
+
+    pub(crate) const fn program(&self, aligned: bool) -> &Program {
+        if aligned {
+            &self.aligned
+        } else {
+            &self.unaligned
+        }
+    }
+}
+
+fn check_epsilon(epsilon: f32) -> Result<(), PlanError> {
+    if epsilon.is_finite() && epsilon >= 0.0 {
+        Ok(())
+    } else {
+        Err(PlanError::Epsilon { given: epsilon })
+    }
+}
+
+fn tuning(limits: &Limits, given: Option<&Tuning>) -> Result<Tuning, PlanError> {
+    let tuning = given.cloned().unwrap_or_else(|| Tuning::for_limits(limits));
+    tuning.check(limits)?;
+    Ok(tuning)
 }

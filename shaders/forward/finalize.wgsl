@@ -1,0 +1,28 @@
+// Stage: a unit is a channel; its rows are the channel's partials, whose frames differ.
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn main(invocation: Invocation) {
+    let work = locate(invocation.lane, invocation.workgroup);
+    let frame = median(
+        partial_mean(work, 0u),
+        partial_mean(work, params.rows / 2u),
+        partial_mean(work, params.rows - 1u),
+    );
+    var moments = no_moments();
+    for (var row = work.row; row < work.row_end; row += params.team_rows) {
+        let part = load_partial(work.start + row * params.row_stride);
+        let mean = (bitcast<f32>(part.y) - frame) + bitcast<f32>(part.z);
+        moments = merge(moments, Moments(part.x, mean, bitcast<f32>(part.w)));
+    }
+    moments = combine(invocation, moments);
+    let coefficients = finalize(work.group, frame, moments, work.leads);
+    if work.leads {
+        store_coefficients(0u, work.group, coefficients.mean);
+        store_coefficients(1u, work.group, coefficients.scale);
+        store_coefficients(2u, work.group, coefficients.shift);
+    }
+}
+
+fn partial_mean(work: Work, row: u32) -> f32 {
+    let part = load_partial(work.start + row * params.row_stride);
+    return bitcast<f32>(part.y) + bitcast<f32>(part.z);
+}

@@ -1,0 +1,219 @@
+//! From a window of a tensor to the dispatches that walk it.
+
+use super::geometry::{Geometry, Window};
+use super::{Combine, Dispatch, Kernel, Parameters, Stage};
+use crate::limits::Limits;
+use crate::tuning::{Team, Tuning};
+
+/// How many splits of the rows and of the columns of each group are walked apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Splits {
+    pub split_rows: u64,
+    pub split_columns: u64,
+    pub row_splits: u64,
+    pub column_splits: u64,
+}
+
+impl Splits {
+    /// About `wanted` splits of `rows` x `columns`, along the rows first: at least one, and no empty one.
+    pub fn new(rows: u64, columns: u64, wanted: u64) -> Self {
+        let split_rows = rows.div_ceil(wanted.clamp(1, rows));
+        let row_splits = rows.div_ceil(split_rows);
+        let wanted_columns = wanted.div_ceil(row_splits).clamp(1, columns);
+        let split_columns = columns.div_ceil(wanted_columns);
+        Self {
+            split_rows,
+            split_columns,
+            row_splits,
+            column_splits: columns.div_ceil(split_columns),
+        }
+    }
+
+    /// Splits of this many rows, of one column.
+    pub fn by_rows(rows: u64, split_rows: u64) -> Self {
+        Self::new(rows, 1, rows.div_ceil(split_rows.max(1)))
+    }
+
+    /// The same splits of the rows, each with all of so many columns.
+    pub const fn with_all_columns(self, columns: u64) -> Self {
+        Self {
+            split_columns: columns,
+            ..self
+        }
+    }
+
+    pub const fn count(&self) -> u64 {
+        self.row_splits * self.column_splits
+    }
+}
+
+/// How the lanes of a workgroup are arranged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lanes {
+    pub units_across: u64,
+    pub team_rows: u64,
+    pub team_columns: u64,
+}
+
+impl Lanes {
+    /// Every lane a unit of its own.
+    fn alone(size: u64) -> Self {
+        Self {
+            units_across: size,
+            team_rows: 1,
+            team_columns: 1,
+        }
+    }
+
+    /// A workgroup for each unit: along its columns first, so that neighbouring lanes read neighbouring accesses.
+    fn along_columns(size: u64, columns: u64) -> Self {
+        let team_columns = columns.next_power_of_two().min(size);
+        Self {
+            units_across: 1,
+            team_rows: size / team_columns,
+            team_columns,
+        }
+    }
+
+    /// Neighbouring units across, and as many lanes down the rows of each as are left.
+    fn across_units(size: u64, units: u64) -> Self {
+        let units_across = units.next_power_of_two().min(size);
+        Self {
+            units_across,
+            team_rows: size / units_across,
+            team_columns: 1,
+        }
+    }
+
+    /// For the statistics, normalize and fused stages.
+    pub fn for_tensor(tuning: &Tuning, geometry: &Geometry, window: &Window) -> Self {
+        let size = u64::from(tuning.workgroup_size);
+        match (tuning.team, geometry.walk) {
+            (Team::Lane, _) => Self::alone(size),
+            (Team::Workgroup, super::Walk::Columns) => {
+                Self::across_units(size, window.groups.end - window.groups.start)
+            }
+            (Team::Workgroup, _) => {
+                Self::along_columns(size, window.columns.end - window.columns.start)
+            }
+        }
+    }
+
+    /// For the finalize stage, whose units are channels and whose rows are partials.
+    pub fn for_partials(tuning: &Tuning, partials: u64) -> Self {
+        let size = u64::from(tuning.workgroup_size);
+        match tuning.team {
+            Team::Lane => Self::alone(size),
+            Team::Workgroup => {
+                // the largest power of two that is not more than the partials: no lane without one
+                let team_rows = (1 << partials.ilog2()).min(size);
+                Self {
+                    units_across: size / team_rows,
+                    team_rows,
+                    team_columns: 1,
+                }
+            }
+        }
+    }
+
+    /// How the lanes of one unit combine their moments.
+    fn combine(&self, stage: Stage, tuning: &Tuning, limits: &Limits) -> Combine {
+        if matches!(stage, Stage::Normalize | Stage::NormalizeGiven)
+            || self.units_across == u64::from(tuning.workgroup_size)
+        {
+            return Combine::Lane;
+        }
+        match limits.subgroups {
+            Some(sizes) if self.units_across == 1 => {
+                if sizes.min == tuning.workgroup_size && sizes.max == tuning.workgroup_size {
+                    Combine::Subgroup
+                } else {
+                    Combine::Subgroups
+                }
+            }
+            _ => Combine::Workgroup,
+        }
+    }
+}
+
+/// The dispatches of one stage over one window: one, but for grids longer than a dispatch.
+pub(super) fn dispatches<'a>(
+    stage: Stage,
+    geometry: &Geometry,
+    window: &Window,
+    splits: Splits,
+    lanes: Lanes,
+    (limits, tuning): (&'a Limits, &Tuning),
+    parameters: Parameters,
+) -> impl Iterator<Item = Dispatch> + 'a {
+    let narrow = |value: u64| u32::try_from(value).expect("a binding has fewer than 2^32 accesses");
+    let groups = window.groups.end - window.groups.start;
+    let units = groups * splits.count();
+    let kernel = Kernel {
+        stage,
+        walk: geometry.walk,
+        width: geometry.width,
+        channels: geometry.channels_per_group,
+        combine: lanes.combine(stage, tuning, limits),
+        workgroup_size: tuning.workgroup_size,
+    };
+    let parameters = Parameters {
+        units: narrow(units),
+        units_across: narrow(lanes.units_across),
+        team_rows: narrow(lanes.team_rows),
+        team_columns: narrow(lanes.team_columns),
+        groups: narrow(groups),
+        first_group: narrow(window.groups.start),
+        rows: narrow(window.rows.end - window.rows.start),
+        columns: narrow(window.columns.end - window.columns.start),
+        row_stride: narrow(if window.rows.end - window.rows.start > 1 {
+            geometry.row_stride
+        } else {
+            0
+        }),
+        group_stride: narrow(if groups > 1 { geometry.group_stride } else { 0 }),
+        split_rows: narrow(splits.split_rows),
+        split_columns: narrow(splits.split_columns),
+        column_splits: narrow(splits.column_splits),
+        block: tuning.block,
+        ..parameters
+    };
+    let values = window.values.clone();
+    let workgroups = units.div_ceil(lanes.units_across);
+    let most = u64::from(limits.workgroups_per_dimension);
+    // whole squares first, so that no folded grid reaches into the next dispatch's workgroups
+    (0..workgroups)
+        .step_by((most * most) as usize)
+        .map(move |first| {
+            let count = (workgroups - first).min(most * most);
+            let width = count.min(most);
+            Dispatch {
+                kernel,
+                grid: [narrow(width), narrow(count.div_ceil(width))],
+                parameters: Parameters {
+                    first_workgroup: narrow(first),
+                    grid_width: narrow(width),
+                    ..parameters
+                },
+                window: values.clone(),
+            }
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Splits cover the rows and columns without an empty one.
+        #[test]
+        fn splits_cover(rows in 1u64..1000, columns in 1u64..1000, wanted in 0u64..5000) {
+            let splits = Splits::new(rows, columns, wanted);
+            prop_assert!(splits.split_rows * splits.row_splits >= rows);
+            prop_assert!(splits.split_rows * (splits.row_splits - 1) < rows);
+            prop_assert!(splits.split_columns * splits.column_splits >= columns);
+            prop_assert!(splits.split_columns * (splits.column_splits - 1) < columns);
+        }
+    }
+}
