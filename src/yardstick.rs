@@ -61,8 +61,18 @@ pub struct CopyGeometry {
 }
 
 impl CopyGeometry {
-    const fn new(workgroup_size: u32, team: u32, access: Access, values_per_workgroup: u32) -> Self {
-        Self { workgroup_size, team, access, values_per_workgroup }
+    const fn new(
+        workgroup_size: u32,
+        team: u32,
+        access: Access,
+        values_per_workgroup: u32,
+    ) -> Self {
+        Self {
+            workgroup_size,
+            team,
+            access,
+            values_per_workgroup,
+        }
     }
 
     /// The geometries worth trying for a tensor of this many values: at least eight on every device.
@@ -102,19 +112,24 @@ impl CopyGeometry {
     }
 }
 
+/// As in `256 lanes by 32, 4 vec4 each, 32 Ki/workgroup`: in teams of 32, and values per workgroup.
 impl fmt::Display for CopyGeometry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} lanes", self.workgroup_size)?;
+        if self.team != self.workgroup_size {
+            write!(f, " by {}", self.team)?;
+        }
         let access = match self.access {
             Access::Value => "1 value",
             Access::Vec4 => "1 vec4",
             Access::TwoVec4 => "2 vec4",
             Access::FourVec4 => "4 vec4",
         };
-        write!(f, "{} lanes", self.workgroup_size)?;
-        if self.team != self.workgroup_size {
-            write!(f, " in teams of {}", self.team)?;
-        }
-        write!(f, " x {access}, {} Ki values a workgroup", self.values_per_workgroup >> 10)
+        write!(
+            f,
+            ", {access} each, {} Ki/workgroup",
+            self.values_per_workgroup >> 10
+        )
     }
 }
 
@@ -182,7 +197,8 @@ fn windows(limits: &Limits, geometry: &CopyGeometry, values: u64) -> Vec<Window>
         let mut push = |access: Access, start: u64, end: u64, chunk: u64| {
             let workgroups = (end - start).div_ceil(chunk * teams(geometry));
             let row = workgroups.min(u64::from(limits.workgroups_per_dimension));
-            let narrow = |value: u64| u32::try_from(value).expect("a binding has less than 2^32 values");
+            let narrow =
+                |value: u64| u32::try_from(value).expect("a binding has less than 2^32 values");
             windows.push(Window {
                 offset: 4 * first,
                 bytes: 4 * len,
@@ -233,7 +249,11 @@ impl CopyKernel {
         let entry = |binding, ty| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+            ty: wgpu::BindingType::Buffer {
+                ty,
+                has_dynamic_offset: false,
+                min_binding_size: None,
+            },
             count: None,
         };
         let storage = |read_only| wgpu::BufferBindingType::Storage { read_only };
@@ -289,7 +309,10 @@ impl CopyKernel {
     /// [`Limits::offset_alignment`], or a tensor ends after its buffer.
     pub fn bind(&self, x: Tensor<'_>, y: Tensor<'_>) -> Result<CopyStep, CopyError> {
         if x.len() != y.len() {
-            return Err(CopyError::Length { x: x.len(), y: y.len() });
+            return Err(CopyError::Length {
+                x: x.len(),
+                y: y.len(),
+            });
         }
         if x.buffer() == y.buffer() {
             return Err(CopyError::OneBuffer);
@@ -297,20 +320,35 @@ impl CopyKernel {
         for tensor in [x, y] {
             let needed = self.limits.offset_alignment;
             if !tensor.offset().is_multiple_of(needed) {
-                return Err(CopyError::Offset { given: tensor.offset(), needed });
+                return Err(CopyError::Offset {
+                    given: tensor.offset(),
+                    needed,
+                });
             }
             let size = tensor.buffer().size();
             if tensor.end() > size {
-                return Err(CopyError::Range { end: tensor.end(), size });
+                return Err(CopyError::Range {
+                    end: tensor.end(),
+                    size,
+                });
             }
         }
         let windows = windows(&self.limits, &self.geometry, x.len());
-        let dispatches = windows.into_iter().map(|window| self.dispatch(x, y, window)).collect();
+        let dispatches = windows
+            .into_iter()
+            .map(|window| self.dispatch(x, y, window))
+            .collect();
         Ok(CopyStep { dispatches })
     }
 
-    fn dispatch(&self, x: Tensor<'_>, y: Tensor<'_>, window: Window) -> Dispatch {
-        let Range { start, end, chunk, row, rows } = window.range;
+    fn dispatch<'a>(&self, x: Tensor<'a>, y: Tensor<'a>, window: Window) -> Dispatch {
+        let Range {
+            start,
+            end,
+            chunk,
+            row,
+            rows,
+        } = window.range;
         let words = [start, end, chunk, row];
         let uniform = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("yardstick/copy range"),
@@ -323,7 +361,7 @@ impl CopyKernel {
             .expect("the buffer was created mapped")
             .copy_from_slice(bytemuck::cast_slice(&words));
         uniform.unmap();
-        let bind = |binding, tensor: Tensor<'_>| wgpu::BindGroupEntry {
+        let bind = |binding, tensor: Tensor<'a>| wgpu::BindGroupEntry {
             binding,
             resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
                 buffer: tensor.buffer(),
@@ -335,13 +373,24 @@ impl CopyKernel {
             label: Some("yardstick/copy"),
             layout: &self.layout,
             entries: &[
-                wgpu::BindGroupEntry { binding: 0, resource: uniform.as_entire_binding() },
+                wgpu::BindGroupEntry {
+                    binding: 0,
+                    resource: uniform.as_entire_binding(),
+                },
                 bind(1, x),
                 bind(2, y),
             ],
         });
-        let pipeline = if window.access == self.geometry.access { &self.main } else { &self.rest };
-        Dispatch { pipeline: pipeline.clone(), bind_group, grid: [row, rows] }
+        let pipeline = if window.access == self.geometry.access {
+            &self.main
+        } else {
+            &self.rest
+        };
+        Dispatch {
+            pipeline: pipeline.clone(),
+            bind_group,
+            grid: [row, rows],
+        }
     }
 }
 
@@ -380,7 +429,13 @@ mod tests {
         for window in windows(limits, geometry, values) {
             assert!(window.bytes <= limits.binding_bytes);
             assert!(window.offset.is_multiple_of(limits.offset_alignment));
-            let Range { start, end, chunk, row, rows } = window.range;
+            let Range {
+                start,
+                end,
+                chunk,
+                row,
+                rows,
+            } = window.range;
             assert!(row.max(rows) <= limits.workgroups_per_dimension);
             let width = window.access.width();
             let teams = u64::from(row) * u64::from(rows) * teams(geometry);
@@ -409,7 +464,10 @@ mod tests {
             for limits in [Limits::default(), small.clone()] {
                 for geometry in CopyGeometry::candidates(&limits, values) {
                     let seen = covered(&limits, &geometry, values);
-                    assert!(seen.iter().all(|&times| times == 1), "{geometry}, {values} values");
+                    assert!(
+                        seen.iter().all(|&times| times == 1),
+                        "{geometry}, {values} values"
+                    );
                 }
             }
         }
@@ -418,7 +476,10 @@ mod tests {
     #[test]
     fn every_device_has_eight_candidates() {
         for values in [4, 5] {
-            let narrow = Limits { workgroup_size: 64, ..Limits::default() };
+            let narrow = Limits {
+                workgroup_size: 64,
+                ..Limits::default()
+            };
             assert!(CopyGeometry::candidates(&narrow, values).len() >= 8);
         }
     }

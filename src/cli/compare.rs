@@ -31,7 +31,9 @@ impl Tolerance {
 impl fmt::Display for Tolerance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Sum { absolute, relative } => write!(f, "{absolute:e} + {relative:e} * |expected|"),
+            Self::Sum { absolute, relative } => {
+                write!(f, "{absolute:e} + {relative:e} * |expected|")
+            }
             Self::Scaled(bound) => write!(f, "{bound:e} * max(1, |expected|)"),
         }
     }
@@ -67,7 +69,11 @@ impl Comparison {
     /// # Panics
     /// Where the lengths differ: whoever compares has checked them, or made both.
     pub fn new(actual: &[f32], expected: &[f64], tolerance: Tolerance) -> Self {
-        assert_eq!(actual.len(), expected.len(), "only tensors of one length are compared");
+        assert_eq!(
+            actual.len(),
+            expected.len(),
+            "only tensors of one length are compared"
+        );
         let mut worst: Option<Worst> = None;
         let mut outside = 0;
         for (index, (&actual, &expected)) in actual.iter().zip(expected).enumerate() {
@@ -83,7 +89,13 @@ impl Comparison {
             };
             outside += usize::from(share > 1.0);
             if worst.is_none_or(|worst| share > worst.share) {
-                worst = Some(Worst { index, actual, expected, error, share });
+                worst = Some(Worst {
+                    index,
+                    actual,
+                    expected,
+                    error,
+                    share,
+                });
             }
         }
         Self { worst, outside }
@@ -110,7 +122,8 @@ impl Comparison {
     /// The largest error in units of `max(1, |expected|)`, where the tolerance was [`Tolerance::PROMISE`]; zero for
     /// tensors without values.
     pub fn scaled_error(&self) -> f64 {
-        self.worst.map_or(0.0, |worst| worst.error / worst.expected.abs().max(1.0))
+        self.worst
+            .map_or(0.0, |worst| worst.error / worst.expected.abs().max(1.0))
     }
 }
 
@@ -128,7 +141,10 @@ fn distance(actual: f64, expected: f64) -> f64 {
 mod tests {
     use super::*;
 
-    const EXACT: Tolerance = Tolerance::Sum { absolute: 0.0, relative: 0.0 };
+    const EXACT: Tolerance = Tolerance::Sum {
+        absolute: 0.0,
+        relative: 0.0,
+    };
 
     fn compare(actual: &[f32], expected: &[f64], tolerance: Tolerance) -> Comparison {
         Comparison::new(actual, expected, tolerance)
@@ -164,15 +180,28 @@ mod tests {
             (f32::INFINITY, f64::NEG_INFINITY),
             (f32::NAN, f64::INFINITY),
         ] {
-            for tolerance in [Tolerance::PROMISE, Tolerance::Sum { absolute: 1.0, relative: 1.0 }] {
-                assert_eq!(compare(&[actual], &[expected], tolerance).outside, 1, "{actual} for {expected}");
+            for tolerance in [
+                Tolerance::PROMISE,
+                Tolerance::Sum {
+                    absolute: 1.0,
+                    relative: 1.0,
+                },
+            ] {
+                assert_eq!(
+                    compare(&[actual], &[expected], tolerance).outside,
+                    1,
+                    "{actual} for {expected}"
+                );
             }
         }
     }
 
     #[test]
     fn the_tolerance_is_its_formula() {
-        let sum = Tolerance::Sum { absolute: 0.5, relative: 0.25 };
+        let sum = Tolerance::Sum {
+            absolute: 0.5,
+            relative: 0.25,
+        };
         assert!(compare(&[11.0], &[8.0], sum).is_within() == (3.0 <= 2.5));
         assert!(compare(&[10.5], &[8.0], sum).is_within());
         assert!(compare(&[3.0], &[2.0], Tolerance::Scaled(0.5)).is_within());

@@ -67,7 +67,9 @@ impl Device {
 
     /// Records something so many times into one pass, submits it and waits until it is done.
     pub fn repeat(&self, times: u32, record: impl Fn(&mut wgpu::ComputePass<'_>)) -> Result<()> {
-        self.gpu.run("wgpu-batchnorm", |pass| (0..times).for_each(|_| record(pass)));
+        self.gpu.run("wgpu-batchnorm", |pass| {
+            (0..times).for_each(|_| record(pass))
+        });
         Ok(self.gpu.wait()?)
     }
 
@@ -75,7 +77,9 @@ impl Device {
         let limits = self.kernels.limits();
         match &problem.statistics {
             // Saved, as in a training loop: a backward pass follows there.
-            Statistics::Batch(_) => Plan::training(limits, problem.shape, &problem.training().saved(true)),
+            Statistics::Batch(_) => {
+                Plan::training(limits, problem.shape, &problem.training().saved(true))
+            }
             Statistics::Given(_) => Plan::inference(limits, problem.shape, &problem.inference()),
         }
     }
@@ -96,12 +100,19 @@ impl Device {
         };
         let packed = Packed::new(problem.shape.channels());
         let vector = |values: &Option<Vec<f32>>, label| {
-            values.as_ref().map(|values| gpu.upload(values, label)).transpose()
+            values
+                .as_ref()
+                .map(|values| gpu.upload(values, label))
+                .transpose()
         };
         let gamma = vector(&problem.gamma, "gamma")?;
         let beta = vector(&problem.beta, "beta")?;
         let running = match problem.state() {
-            Some(State { mean, variance, batches }) => {
+            Some(State {
+                mean,
+                variance,
+                batches,
+            }) => {
                 let batches = vec![f32::from_bits(*batches); mean.len()];
                 Some(gpu.upload(&packed.pack(&[mean, variance, &batches])?, "running")?)
             }
@@ -112,8 +123,11 @@ impl Device {
             Statistics::Given(_) => None,
         };
 
-        let mut buffers =
-            Buffers::new(Tensor::new(&x, x_offset, len), Tensor::new(&y, y_offset, len)).label("wgpu-batchnorm");
+        let mut buffers = Buffers::new(
+            Tensor::new(&x, x_offset, len),
+            Tensor::new(&y, y_offset, len),
+        )
+        .label("wgpu-batchnorm");
         if let Some(gamma) = &gamma {
             buffers = buffers.gamma(Tensor::whole(gamma));
         }
@@ -127,13 +141,21 @@ impl Device {
             buffers = buffers.saved(Tensor::whole(saved));
         }
         let step = pollster::block_on(plan.bind_checked(&self.kernels, buffers))?;
-        Ok(Loaded { plan, step, x, y, running, y_offset })
+        Ok(Loaded {
+            plan,
+            step,
+            x,
+            y,
+            running,
+            y_offset,
+        })
     }
 
     /// Loads a problem, runs its step once and reads the result back.
     pub fn solve(&self, problem: &Problem, placement: Placement) -> Result<Solution> {
         let loaded = self.load(problem, placement)?;
-        self.gpu.run("wgpu-batchnorm", |pass| loaded.step.record(pass));
+        self.gpu
+            .run("wgpu-batchnorm", |pass| loaded.step.record(pass));
         loaded.solution(self)
     }
 }
@@ -159,8 +181,15 @@ impl Loaded {
         let start = self.y_offset as usize / 4;
         let behind = y.split_off(start + self.plan.shape().len() as usize);
         let own = y.split_off(start);
-        let strays = y.iter().chain(&behind).filter(|value| value.to_bits() != GUARD.to_bits()).count();
-        ensure!(strays == 0, "{strays} values beside the output were overwritten");
+        let strays = y
+            .iter()
+            .chain(&behind)
+            .filter(|value| value.to_bits() != GUARD.to_bits())
+            .count();
+        ensure!(
+            strays == 0,
+            "{strays} values beside the output were overwritten"
+        );
 
         let state = match &self.running {
             Some(running) => Some(self.read_state(device, running)?),
@@ -172,9 +201,16 @@ impl Loaded {
     fn read_state(&self, device: &Device, running: &wgpu::Buffer) -> Result<State> {
         let values: Vec<f32> = device.gpu.blocking_download(Tensor::whole(running))?;
         let packed = Packed::new(self.plan.shape().channels());
-        let vector = |index| packed.vector(&values, index).expect("the buffer was packed for these channels");
+        let vector = |index| {
+            packed
+                .vector(&values, index)
+                .expect("the buffer was packed for these channels")
+        };
         let counts: Vec<u32> = vector(2).iter().map(|count| count.to_bits()).collect();
-        ensure!(counts.windows(2).all(|pair| pair[0] == pair[1]), "the channels disagree on the number of batches");
+        ensure!(
+            counts.windows(2).all(|pair| pair[0] == pair[1]),
+            "the channels disagree on the number of batches"
+        );
         Ok(State {
             mean: vector(0).to_vec(),
             variance: vector(1).to_vec(),

@@ -11,14 +11,19 @@ pub struct Random {
 impl Random {
     /// A sequence of its own for each seed.
     pub fn new(seed: u64) -> Self {
-        let mut random = Self { state: seed.wrapping_add(0x9e37_79b9_7f4a_7c15), spare: None };
+        let mut random = Self {
+            state: seed.wrapping_add(0x9e37_79b9_7f4a_7c15),
+            spare: None,
+        };
         random.bits();
         random
     }
 
     fn bits(&mut self) -> u32 {
         let old = self.state;
-        self.state = old.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.state = old
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         let mixed = (((old >> 18) ^ old) >> 27) as u32;
         mixed.rotate_right((old >> 59) as u32)
     }
@@ -41,7 +46,9 @@ impl Random {
 
     /// A vector of uniform values in `low` to `high`.
     pub fn vector(&mut self, len: usize, low: f32, high: f32) -> Vec<f32> {
-        (0..len).map(|_| low + (high - low) * self.uniform() as f32).collect()
+        (0..len)
+            .map(|_| low + (high - low) * self.uniform() as f32)
+            .collect()
     }
 }
 
@@ -69,13 +76,49 @@ pub enum Distribution {
 impl Distribution {
     /// The distributions that sums of squares, shifted sums, Welford's update or a mean in one part lose the result of.
     pub const HARD: [(&'static str, Self); 7] = [
-        ("mean 0, deviation 1", Self::Normal { mean: 0.0, deviation: 1.0 }),
-        ("mean 1e4, deviation 1", Self::Normal { mean: 1e4, deviation: 1.0 }),
-        ("mean 1e4, deviation 0.01", Self::Normal { mean: 1e4, deviation: 0.01 }),
-        ("mean 1e6, deviation 1", Self::Normal { mean: 1e6, deviation: 1.0 }),
+        (
+            "mean 0, deviation 1",
+            Self::Normal {
+                mean: 0.0,
+                deviation: 1.0,
+            },
+        ),
+        (
+            "mean 1e4, deviation 1",
+            Self::Normal {
+                mean: 1e4,
+                deviation: 1.0,
+            },
+        ),
+        (
+            "mean 1e4, deviation 0.01",
+            Self::Normal {
+                mean: 1e4,
+                deviation: 0.01,
+            },
+        ),
+        (
+            "mean 1e6, deviation 1",
+            Self::Normal {
+                mean: 1e6,
+                deviation: 1.0,
+            },
+        ),
         ("constant 1e6 + 0.3125", Self::Constant(1_000_000.312_5)),
-        ("first value 1e6, then mean 0", Self::Outlier { first: 1e6, mean: 0.0 }),
-        ("first value 0, then mean 1e4", Self::Outlier { first: 0.0, mean: 1e4 }),
+        (
+            "first value 1e6, then mean 0",
+            Self::Outlier {
+                first: 1e6,
+                mean: 0.0,
+            },
+        ),
+        (
+            "first value 0, then mean 1e4",
+            Self::Outlier {
+                first: 0.0,
+                mean: 1e4,
+            },
+        ),
     ];
 
     /// Fills a tensor of `outer` slices of `channels` rows of `inner` values.
@@ -84,10 +127,12 @@ impl Distribution {
         let mut draw = |mean: f64, deviation: f64| (mean + deviation * random.normal()) as f32;
         let mut values: Vec<f32> = match self {
             Self::Constant(value) => vec![value; outer * channels * inner],
-            Self::Normal { mean, deviation } => {
-                (0..outer * channels * inner).map(|_| draw(mean, deviation)).collect()
-            }
-            Self::Outlier { mean, .. } => (0..outer * channels * inner).map(|_| draw(mean, 1.0)).collect(),
+            Self::Normal { mean, deviation } => (0..outer * channels * inner)
+                .map(|_| draw(mean, deviation))
+                .collect(),
+            Self::Outlier { mean, .. } => (0..outer * channels * inner)
+                .map(|_| draw(mean, 1.0))
+                .collect(),
         };
         if let Self::Outlier { first, .. } = self
             && outer > 0

@@ -4,6 +4,8 @@ use anyhow::Result;
 use wgpu_batchnorm::reference::{self, Parameters, RunningStatistics};
 use wgpu_batchnorm::{Inference, Running, Shape, Training};
 
+use super::compare::{Comparison, Tolerance};
+
 /// Input, parameters and options of one step.
 #[derive(Clone, Debug)]
 pub struct Problem {
@@ -59,6 +61,24 @@ pub struct Exact {
     pub state: Option<(Vec<f64>, Vec<f64>)>,
 }
 
+impl Solution {
+    /// Each tensor compared with what it should be, under its name.
+    pub fn compare(&self, exact: &Exact, tolerance: Tolerance) -> Vec<(&'static str, Comparison)> {
+        let mut compared = vec![("y", Comparison::new(&self.y, &exact.y, tolerance))];
+        if let (Some(state), Some((mean, variance))) = (&self.state, &exact.state) {
+            compared.push((
+                "running mean",
+                Comparison::new(&state.mean, mean, tolerance),
+            ));
+            compared.push((
+                "running variance",
+                Comparison::new(&state.variance, variance, tolerance),
+            ));
+        }
+        compared
+    }
+}
+
 impl Problem {
     /// The options of training; of a problem that infers, those that a training step would have.
     pub fn training(&self) -> Training {
@@ -76,12 +96,18 @@ impl Problem {
 
     /// The options of inference.
     pub fn inference(&self) -> Inference {
-        Inference::default().epsilon(self.epsilon).gamma(self.gamma.is_some()).beta(self.beta.is_some())
+        Inference::default()
+            .epsilon(self.epsilon)
+            .gamma(self.gamma.is_some())
+            .beta(self.beta.is_some())
     }
 
     /// Gamma and beta as the host's passes take them.
     pub fn parameters(&self) -> Parameters<'_> {
-        Parameters { gamma: self.gamma.as_deref(), beta: self.beta.as_deref() }
+        Parameters {
+            gamma: self.gamma.as_deref(),
+            beta: self.beta.as_deref(),
+        }
     }
 
     /// The running statistics before the step.
@@ -101,20 +127,41 @@ impl Problem {
                 let mut running = match state {
                     Some(state) => {
                         let batches = vec![state.batches; state.mean.len()];
-                        Some(RunningStatistics::from_f32(&state.mean, &state.variance, &batches)?)
+                        Some(RunningStatistics::from_f32(
+                            &state.mean,
+                            &state.variance,
+                            &batches,
+                        )?)
                     }
                     None => None,
                 };
-                let forward =
-                    reference::training(&self.x, self.shape, parameters, &self.training(), running.as_mut())?;
-                Ok(Exact { y: forward.y, state: running.map(|running| (running.mean, running.variance)) })
+                let forward = reference::training(
+                    &self.x,
+                    self.shape,
+                    parameters,
+                    &self.training(),
+                    running.as_mut(),
+                )?;
+                Ok(Exact {
+                    y: forward.y,
+                    state: running.map(|running| (running.mean, running.variance)),
+                })
             }
             Statistics::Given(state) => {
                 let State { mean, variance, .. } = state;
-                let y =
-                    reference::inference(&self.x, self.shape, parameters, mean, variance, &self.inference())?;
+                let y = reference::inference(
+                    &self.x,
+                    self.shape,
+                    parameters,
+                    mean,
+                    variance,
+                    &self.inference(),
+                )?;
                 let wide = |values: &[f32]| values.iter().map(|&value| f64::from(value)).collect();
-                Ok(Exact { y, state: Some((wide(mean), wide(variance))) })
+                Ok(Exact {
+                    y,
+                    state: Some((wide(mean), wide(variance))),
+                })
             }
         }
     }

@@ -42,7 +42,11 @@ impl Sizes {
 
     /// The layout where none is said: the two are the same in 2-D.
     pub fn usual_layout(&self) -> Layout {
-        if self.0.len() == 2 { Layout::ChannelsLast } else { Layout::ChannelsFirst }
+        if self.0.len() == 2 {
+            Layout::ChannelsLast
+        } else {
+            Layout::ChannelsFirst
+        }
     }
 }
 
@@ -51,7 +55,8 @@ impl FromStr for Sizes {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let sizes: Result<Vec<usize>, _> = text.split('x').map(str::parse).collect();
-        let sizes = sizes.map_err(|_| "sizes joined by x are needed, as in 32x64x56x56".to_owned())?;
+        let sizes =
+            sizes.map_err(|_| "sizes joined by x are needed, as in 32x64x56x56".to_owned())?;
         Shape::channels_first(&sizes).map_err(|error| error.to_string())?;
         Ok(Self(sizes))
     }
@@ -93,7 +98,17 @@ mod tests {
 
     #[test]
     fn bad_sizes_are_errors() {
-        for text in ["", "7", "3x", "x3", "3x-1", "3X4", "3,4", "4294967296x4294967296x4", "99999999999999999999x2"] {
+        for text in [
+            "",
+            "7",
+            "3x",
+            "x3",
+            "3x-1",
+            "3X4",
+            "3,4",
+            "4294967296x4294967296x4",
+            "99999999999999999999x2",
+        ] {
             assert!(text.parse::<Sizes>().is_err(), "{text}");
         }
     }
@@ -102,9 +117,18 @@ mod tests {
     fn the_layout_names_the_channel_axis() {
         let sizes: Sizes = "2x3x5x7".parse().expect("sizes");
         let channels = |layout| sizes.shape(layout).expect("a shape").channels();
-        assert_eq!((channels(Layout::ChannelsFirst), channels(Layout::ChannelsLast)), (3, 7));
+        assert_eq!(
+            (
+                channels(Layout::ChannelsFirst),
+                channels(Layout::ChannelsLast)
+            ),
+            (3, 7)
+        );
         assert_eq!(sizes.usual_layout(), Layout::ChannelsFirst);
-        assert_eq!("5x7".parse::<Sizes>().expect("sizes").usual_layout(), Layout::ChannelsLast);
+        assert_eq!(
+            "5x7".parse::<Sizes>().expect("sizes").usual_layout(),
+            Layout::ChannelsLast
+        );
     }
 
     #[test]

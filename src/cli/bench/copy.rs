@@ -63,12 +63,19 @@ impl Copies {
         found
     }
 
-    fn step(&mut self, device: &Device, loaded: &Loaded, geometry: CopyGeometry) -> Result<CopyStep> {
+    fn step(
+        &mut self,
+        device: &Device,
+        loaded: &Loaded,
+        geometry: CopyGeometry,
+    ) -> Result<CopyStep> {
         let kernel = match self.kernels.entry(geometry) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => {
-                new.insert(CopyKernel::new(device.gpu.device(), device.kernels.limits(), geometry))
-            }
+            Entry::Vacant(new) => new.insert(CopyKernel::new(
+                device.gpu.device(),
+                device.kernels.limits(),
+                geometry,
+            )),
         };
         Ok(kernel.bind(Tensor::whole(&loaded.x), Tensor::whole(&loaded.y))?)
     }
@@ -78,7 +85,9 @@ impl Copies {
         let mut contenders: Vec<Contender<'_>> = Vec::new();
         for &geometry in &candidates {
             let step = self.step(device, loaded, geometry)?;
-            contenders.push(Box::new(move |times| device.repeat(times, |pass| step.record(pass))));
+            contenders.push(Box::new(move |times| {
+                device.repeat(times, |pass| step.record(pass))
+            }));
         }
         let (seconds, _) = measure(&mut contenders, Effort::SELECTION)?;
         let (geometry, seconds) = candidates
@@ -116,7 +125,10 @@ fn memcpy(values: usize) -> Result<[f64; 2]> {
     let all: Contender<'_> = Box::new(|times| {
         for _ in 0..times {
             let parts = std::hint::black_box(&source).par_chunks(part);
-            target.par_chunks_mut(part).zip(parts).for_each(|(target, source)| target.copy_from_slice(source));
+            target
+                .par_chunks_mut(part)
+                .zip(parts)
+                .for_each(|(target, source)| target.copy_from_slice(source));
         }
         Ok(())
     });

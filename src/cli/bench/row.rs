@@ -8,7 +8,7 @@ use wgpu_batchnorm::wgpu;
 use super::copy::Copies;
 use super::timing::{Contender, Effort, measure};
 use super::workload::{Operation, Workload};
-use crate::cli::compare::{Comparison, Tolerance};
+use crate::cli::compare::Tolerance;
 use crate::cli::device::{Device, Loaded, Placement};
 use crate::cli::problem::{Problem, Solution, State, Statistics};
 use crate::cli::size::{Layout, Sizes};
@@ -117,16 +117,18 @@ pub fn run(
 
 /// The largest error of the output, and what is wrong with output or running statistics.
 fn check(problem: &Problem, solution: &Solution) -> Result<(f64, Option<String>)> {
-    let exact = problem.exact()?;
-    let y = Comparison::new(&solution.y, &exact.y, Tolerance::PROMISE);
-    let mut outside = vec![("y", y)];
-    if let (Some(state), Some((mean, variance))) = (&solution.state, &exact.state) {
-        outside.push(("the running mean", Comparison::new(&state.mean, mean, Tolerance::PROMISE)));
-        outside.push(("the running variance", Comparison::new(&state.variance, variance, Tolerance::PROMISE)));
-    }
-    let max_error = outside.iter().map(|(_, comparison)| comparison.scaled_error()).fold(0.0, f64::max);
-    let wrong = outside.into_iter().find(|(_, comparison)| !comparison.is_within());
-    Ok((max_error, wrong.map(|(tensor, comparison)| comparison.describe(tensor))))
+    let compared = solution.compare(&problem.exact()?, Tolerance::PROMISE);
+    let max_error = compared
+        .iter()
+        .map(|(_, comparison)| comparison.scaled_error())
+        .fold(0.0, f64::max);
+    let wrong = compared
+        .into_iter()
+        .find(|(_, comparison)| !comparison.is_within());
+    Ok((
+        max_error,
+        wrong.map(|(tensor, comparison)| comparison.describe(tensor)),
+    ))
 }
 
 enum Processor {
@@ -157,7 +159,11 @@ fn on_cpu(problem: &Problem, processor: Processor) -> Contender<'_> {
             let options = problem.training().saved(true);
             let mut state = running.as_ref().map(|(_, state)| state.clone());
             let mut batches = vec![0; channels];
-            let mut saved = [vec![0.0; channels], vec![0.0; channels], vec![0.0; channels]];
+            let mut saved = [
+                vec![0.0; channels],
+                vec![0.0; channels],
+                vec![0.0; channels],
+            ];
             let training = match processor {
                 Processor::AllCores => cpu::training,
                 Processor::Textbook => cpu::textbook_training,
@@ -170,7 +176,11 @@ fn on_cpu(problem: &Problem, processor: Processor) -> Contender<'_> {
                         batches: &mut batches,
                     });
                     let [mean, remainder, invstd] = &mut saved;
-                    let saved = SavedMut { mean, remainder, invstd };
+                    let saved = SavedMut {
+                        mean,
+                        remainder,
+                        invstd,
+                    };
                     training(x, &mut y, shape, parameters, &options, running, Some(saved))?;
                 }
                 Ok(())
@@ -196,14 +206,25 @@ impl<'a> EndToEnd<'a> {
             usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        Self { device, loaded, x: &problem.x, staging, y: vec![0.0; problem.x.len()] }
+        Self {
+            device,
+            loaded,
+            x: &problem.x,
+            staging,
+            y: vec![0.0; problem.x.len()],
+        }
     }
 
     fn run(&mut self) -> Result<()> {
         let gpu = &self.device.gpu;
-        gpu.queue().write_buffer(&self.loaded.x, 0, bytemuck::cast_slice(self.x));
-        let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        self.loaded.step.record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
+        gpu.queue()
+            .write_buffer(&self.loaded.x, 0, bytemuck::cast_slice(self.x));
+        let mut encoder = gpu
+            .device()
+            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        self.loaded
+            .step
+            .record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
         encoder.copy_buffer_to_buffer(&self.loaded.y, 0, &self.staging, 0, self.staging.size());
         encoder.map_buffer_on_submit(&self.staging, wgpu::MapMode::Read, .., |_| {});
         gpu.queue().submit([encoder.finish()]);
@@ -239,13 +260,22 @@ mod tests {
             epsilon: 0.0,
             statistics: Statistics::Batch(None),
         };
-        let right = Solution { y: vec![-1.0, 1.0], state: None };
+        let right = Solution {
+            y: vec![-1.0, 1.0],
+            state: None,
+        };
         assert_eq!(check(&problem, &right).expect("a reference"), (0.0, None));
-        let wrong = Solution { y: vec![-1.0, 1.001], state: None };
+        let wrong = Solution {
+            y: vec![-1.0, 1.001],
+            state: None,
+        };
         let (error, message) = check(&problem, &wrong).expect("a reference");
         assert!((error - 1e-3).abs() < 1e-6);
         assert!(message.is_some_and(|message| message.contains("y") && message.contains("1.001")));
-        let nan = Solution { y: vec![f32::NAN, 1.0], state: None };
+        let nan = Solution {
+            y: vec![f32::NAN, 1.0],
+            state: None,
+        };
         assert_eq!(check(&problem, &nan).expect("a reference").0, f64::INFINITY);
     }
 }

@@ -60,7 +60,9 @@ pub fn measure(contenders: &mut [Contender<'_>], effort: Effort) -> Result<(Vec<
     let rounds = (affordable as usize).clamp(effort.least, effort.most);
     let mut seconds = vec![Vec::with_capacity(rounds); contenders.len()];
     for _ in 0..rounds {
-        for ((contender, &times), seconds) in contenders.iter_mut().zip(&repetitions).zip(&mut seconds) {
+        for ((contender, &times), seconds) in
+            contenders.iter_mut().zip(&repetitions).zip(&mut seconds)
+        {
             seconds.push(time(contender, times)?.as_secs_f64() / f64::from(times));
         }
     }
@@ -94,7 +96,11 @@ fn calibrate(contender: &mut Contender<'_>, goal: Duration) -> Result<(u32, Dura
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
-    if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
+    if values.len() % 2 == 1 {
+        values[middle]
+    } else {
+        (values[middle - 1] + values[middle]) / 2.0
+    }
 }
 
 #[cfg(test)]
@@ -116,8 +122,12 @@ mod tests {
             std::thread::sleep(Duration::from_micros(200) * times);
             Ok(())
         };
-        let effort = Effort { budget: Duration::from_millis(30), ..Effort::SELECTION };
-        let (seconds, rounds) = measure(&mut [Box::new(sleep)], effort).expect("sleep does not fail");
+        let effort = Effort {
+            budget: Duration::from_millis(30),
+            ..Effort::SELECTION
+        };
+        let (seconds, rounds) =
+            measure(&mut [Box::new(sleep)], effort).expect("sleep does not fail");
         assert!((3..=5).contains(&rounds));
         assert!((200e-6..2e-3).contains(&seconds[0]), "{seconds:?}");
         assert!(calls > rounds);

@@ -1,5 +1,7 @@
 //! What is measured: layers of ResNet-50, other layouts, real tables, or the user's shape.
 
+use std::fmt;
+
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use serde::Serialize;
@@ -18,6 +20,15 @@ pub enum Operation {
     Inference,
     /// Normalizing by the batch's own statistics, and moving the running ones.
     Training,
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Inference => "inference",
+            Self::Training => "training",
+        })
+    }
 }
 
 /// Which operations to measure.
@@ -77,19 +88,34 @@ pub struct Workload {
 
 impl Workload {
     fn new(group: &'static str, layout: Layout, sizes: &[usize]) -> Self {
-        Self { group, name: None, layout, sizes: Sizes(sizes.to_vec()), values: None }
+        Self {
+            group,
+            name: None,
+            layout,
+            sizes: Sizes(sizes.to_vec()),
+            values: None,
+        }
     }
 
     /// The user's own shape.
     pub fn custom(sizes: Sizes, layout: Option<Layout>) -> Result<Self> {
         let layout = layout.unwrap_or_else(|| sizes.usual_layout());
         let shape = sizes.shape(layout)?;
-        ensure!(!shape.is_empty(), "{sizes} has no values: there is nothing to measure");
+        ensure!(
+            !shape.is_empty(),
+            "{sizes} has no values: there is nothing to measure"
+        );
         let group = match layout {
             Layout::ChannelsFirst => "channels-first",
             Layout::ChannelsLast => "channels-last",
         };
-        Ok(Self { group, name: None, layout, sizes, values: None })
+        Ok(Self {
+            group,
+            name: None,
+            layout,
+            sizes,
+            values: None,
+        })
     }
 
     /// What is measured where the user says nothing.
@@ -97,19 +123,31 @@ impl Workload {
         let mut workloads = Vec::new();
         for (channels, extent) in RESNET_50 {
             let sizes = [BATCH, channels, extent, extent];
-            workloads.push(Self::new("ResNet-50, channels-first", Layout::ChannelsFirst, &sizes));
+            workloads.push(Self::new(
+                "ResNet-50, channels-first",
+                Layout::ChannelsFirst,
+                &sizes,
+            ));
         }
         for (channels, extent) in CHANNELS_LAST {
             let sizes = [BATCH, extent, extent, channels];
-            workloads.push(Self::new("ResNet-50, channels-last", Layout::ChannelsLast, &sizes));
+            workloads.push(Self::new(
+                "ResNet-50, channels-last",
+                Layout::ChannelsLast,
+                &sizes,
+            ));
         }
         for sizes in TWO_D {
             workloads.push(Self::new("2-D", Layout::ChannelsLast, &sizes));
         }
         for table in data::tables()? {
             let sizes = [table.rows, table.columns];
-            let workload = Self::new("real tables", Layout::ChannelsLast, &sizes);
-            workloads.push(Self { name: Some(table.name), values: Some(table.values), ..workload });
+            let workload = Self::new(table.title, Layout::ChannelsLast, &sizes);
+            workloads.push(Self {
+                name: Some(table.name),
+                values: Some(table.values),
+                ..workload
+            });
         }
         Ok(workloads)
     }
@@ -117,12 +155,15 @@ impl Workload {
     /// A training step on the workload's own input, or on random values where it has none.
     pub fn problem(&self) -> Result<Problem> {
         let shape = self.sizes.shape(self.layout)?;
-        let len = usize::try_from(shape.len()).context("the tensor is larger than this machine's memory")?;
+        let len = usize::try_from(shape.len())
+            .context("the tensor is larger than this machine's memory")?;
         let channels = shape.channels() as usize;
         let mut random = Random::new(50);
         let x = self.values.clone().unwrap_or_else(|| {
             // Activations as a network has them: neither centered nor of unit deviation.
-            (0..len).map(|_| (0.5 + 1.5 * random.normal()) as f32).collect()
+            (0..len)
+                .map(|_| (0.5 + 1.5 * random.normal()) as f32)
+                .collect()
         });
         let statistics = statistics(Operation::Training, shape, &x)?;
         Ok(Problem {
@@ -141,14 +182,21 @@ pub fn statistics(operation: Operation, shape: Shape, x: &[f32]) -> Result<Stati
     let channels = shape.channels() as usize;
     Ok(match operation {
         Operation::Training => {
-            let new = State { mean: vec![0.0; channels], variance: vec![1.0; channels], batches: 0 };
+            let new = State {
+                mean: vec![0.0; channels],
+                variance: vec![1.0; channels],
+                batches: 0,
+            };
             Statistics::Batch(Some((Running::default(), new)))
         }
         Operation::Inference => {
             let moments = reference::statistics(x, shape)?;
             Statistics::Given(State {
                 mean: moments.iter().map(|moments| moments.mean as f32).collect(),
-                variance: moments.iter().map(|moments| (moments.m2 / moments.count as f64) as f32).collect(),
+                variance: moments
+                    .iter()
+                    .map(|moments| (moments.m2 / moments.count as f64) as f32)
+                    .collect(),
                 batches: 1,
             })
         }

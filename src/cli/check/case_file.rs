@@ -51,8 +51,15 @@ const TENSORS: [&str; 9] = [
     "expected.running_var",
 ];
 
-const METADATA: [&str; 7] =
-    ["mode", "epsilon", "momentum", "axis", "running_variance", "activation", "source"];
+const METADATA: [&str; 7] = [
+    "mode",
+    "epsilon",
+    "momentum",
+    "axis",
+    "running_variance",
+    "activation",
+    "source",
+];
 
 /// A case as its file has it, checked.
 #[derive(Clone, Debug)]
@@ -158,7 +165,9 @@ pub enum CaseFileError {
     #[error("input: {0}")]
     Shape(#[from] ShapeError),
     /// A case that nothing could fail.
-    #[error("there is nothing to compare: expected.output, expected.running_mean or expected.running_var is needed")]
+    #[error(
+        "there is nothing to compare: expected.output, expected.running_mean or expected.running_var is needed"
+    )]
     NothingExpected,
 }
 
@@ -178,15 +187,22 @@ impl CaseFile {
         check_names("tensor", file.names(), &TENSORS)?;
         let empty = HashMap::new();
         let texts = header.metadata().as_ref().unwrap_or(&empty);
-        check_names("metadata key", texts.keys().map(String::as_str).collect(), &METADATA)?;
+        check_names(
+            "metadata key",
+            texts.keys().map(String::as_str).collect(),
+            &METADATA,
+        )?;
 
         let metadata = Metadata::parse(texts)?;
         let tensors = Tensors { file: &file };
-        let input = tensors
-            .find("input")
-            .ok_or(CaseFileError::Missing { tensor: "input", needed_by: None })?;
+        let input = tensors.find("input").ok_or(CaseFileError::Missing {
+            tensor: "input",
+            needed_by: None,
+        })?;
         if matches!(input.dtype(), Dtype::F16 | Dtype::BF16) {
-            return Err(CaseFileError::NotSupported { what: format!("an input of {:?}", input.dtype()) });
+            return Err(CaseFileError::NotSupported {
+                what: format!("an input of {:?}", input.dtype()),
+            });
         }
         let sizes = input.shape().to_vec();
         let shape = Shape::with_axis(&sizes, metadata.axis)?;
@@ -209,7 +225,12 @@ impl CaseFile {
             epsilon: metadata.epsilon,
             statistics,
         };
-        Ok(Self { sizes, problem, expected, source: metadata.source })
+        Ok(Self {
+            sizes,
+            problem,
+            expected,
+            source: metadata.source,
+        })
     }
 }
 
@@ -226,21 +247,35 @@ fn check_extents(bytes: &[u8]) -> Result<(), CaseFileError> {
     for (tensor, entry) in header {
         let end = entry["data_offsets"][1].as_u64().unwrap_or(0);
         if end > bytes.len() as u64 {
-            return Err(CaseFileError::Extent { tensor, end, len: bytes.len() });
+            return Err(CaseFileError::Extent {
+                tensor,
+                end,
+                len: bytes.len(),
+            });
         }
     }
     Ok(())
 }
 
-fn check_names(kind: &'static str, mut names: Vec<&str>, known: &'static [&'static str]) -> Result<(), CaseFileError> {
+fn check_names(
+    kind: &'static str,
+    mut names: Vec<&str>,
+    known: &'static [&'static str],
+) -> Result<(), CaseFileError> {
     // Files keep no order of their own: report the same name every time.
     names.sort_unstable();
     for name in names {
         if NOT_BUILT.contains(&name) {
-            return Err(CaseFileError::NotSupported { what: name.to_owned() });
+            return Err(CaseFileError::NotSupported {
+                what: name.to_owned(),
+            });
         }
         if !known.contains(&name) {
-            return Err(CaseFileError::Unknown { kind, key: name.to_owned(), known });
+            return Err(CaseFileError::Unknown {
+                kind,
+                key: name.to_owned(),
+                known,
+            });
         }
     }
     Ok(())
@@ -270,22 +305,36 @@ impl Metadata {
             _ => None,
         })?;
         let epsilon = value(texts, "epsilon", "a finite number of at least 0", |text| {
-            number(text).filter(|epsilon| epsilon.is_finite() && *epsilon >= 0.0)
+            number(text).filter(|epsilon: &f32| epsilon.is_finite() && *epsilon >= 0.0)
         })?;
-        let update = value(texts, "momentum", "a number from 0 to 1, or cumulative", |text| match text {
-            "cumulative" => Some(Update::Cumulative),
-            _ => number(text).filter(|share| (0.0..=1.0).contains(share)).map(Update::Exponential),
-        })?;
+        let update = value(
+            texts,
+            "momentum",
+            "a number from 0 to 1, or cumulative",
+            |text| match text {
+                "cumulative" => Some(Update::Cumulative),
+                _ => number(text)
+                    .filter(|share: &f32| (0.0..=1.0).contains(share))
+                    .map(Update::Exponential),
+            },
+        )?;
         let axis = value(texts, "axis", "a whole number", number)?;
-        let variance = value(texts, "running_variance", "unbiased or biased", |text| match text {
-            "unbiased" => Some(RunningVariance::Unbiased),
-            "biased" => Some(RunningVariance::Biased),
-            _ => None,
-        })?;
+        let variance = value(
+            texts,
+            "running_variance",
+            "unbiased or biased",
+            |text| match text {
+                "unbiased" => Some(RunningVariance::Unbiased),
+                "biased" => Some(RunningVariance::Biased),
+                _ => None,
+            },
+        )?;
         match texts.get("activation").map(String::as_str) {
             None | Some("none") => {}
             Some(other) => {
-                return Err(CaseFileError::NotSupported { what: format!("activation {other:?}") });
+                return Err(CaseFileError::NotSupported {
+                    what: format!("activation {other:?}"),
+                });
             }
         }
         let usual = Running::default();
@@ -311,7 +360,13 @@ fn value<T>(
 ) -> Result<Option<T>, CaseFileError> {
     texts
         .get(key)
-        .map(|text| parse(text).ok_or(CaseFileError::Value { key, given: text.clone(), needed }))
+        .map(|text| {
+            parse(text).ok_or(CaseFileError::Value {
+                key,
+                given: text.clone(),
+                needed,
+            })
+        })
         .transpose()
 }
 
@@ -330,8 +385,14 @@ impl<'a> Tensors<'a> {
     }
 
     /// A tensor of one f32 value per channel.
-    fn vector(&self, tensor: &'static str, channels: &[usize]) -> Result<Option<Vec<f32>>, CaseFileError> {
-        let Some(view) = self.find(tensor) else { return Ok(None) };
+    fn vector(
+        &self,
+        tensor: &'static str,
+        channels: &[usize],
+    ) -> Result<Option<Vec<f32>>, CaseFileError> {
+        let Some(view) = self.find(tensor) else {
+            return Ok(None);
+        };
         check_sizes(tensor, &view, channels)?;
         floats(tensor, &view).map(Some)
     }
@@ -341,11 +402,18 @@ impl<'a> Tensors<'a> {
         let mean = self.vector("running_mean", channels)?;
         let variance = self.vector("running_var", channels)?;
         let batches = self.batches()?;
-        let missing = |tensor, by| Err(CaseFileError::Missing { tensor, needed_by: Some(by) });
+        let missing = |tensor, by| {
+            Err(CaseFileError::Missing {
+                tensor,
+                needed_by: Some(by),
+            })
+        };
         match (mean, variance, batches) {
-            (Some(mean), Some(variance), batches) => {
-                Ok(Some(State { mean, variance, batches: batches.unwrap_or(0) }))
-            }
+            (Some(mean), Some(variance), batches) => Ok(Some(State {
+                mean,
+                variance,
+                batches: batches.unwrap_or(0),
+            })),
             (None, None, None) => Ok(None),
             (Some(_), None, _) => missing("running_var", "running_mean"),
             (None, Some(_), _) => missing("running_mean", "running_var"),
@@ -356,16 +424,28 @@ impl<'a> Tensors<'a> {
     /// The count of batches: one integer, PyTorch's without an axis.
     fn batches(&self) -> Result<Option<u32>, CaseFileError> {
         let tensor = "num_batches_tracked";
-        let Some(view) = self.find(tensor) else { return Ok(None) };
+        let Some(view) = self.find(tensor) else {
+            return Ok(None);
+        };
         if view.dtype() != Dtype::I64 {
-            return Err(CaseFileError::ElementType { tensor, given: view.dtype(), needed: "I64" });
+            return Err(CaseFileError::ElementType {
+                tensor,
+                given: view.dtype(),
+                needed: "I64",
+            });
         }
         match view.data().try_into() {
             Ok(bytes) => {
                 let given = i64::from_le_bytes(bytes);
-                u32::try_from(given).map(Some).map_err(|_| CaseFileError::Batches { given })
+                u32::try_from(given)
+                    .map(Some)
+                    .map_err(|_| CaseFileError::Batches { given })
             }
-            Err(_) => Err(CaseFileError::Sizes { tensor, given: view.shape().to_vec(), needed: Vec::new() }),
+            Err(_) => Err(CaseFileError::Sizes {
+                tensor,
+                given: view.shape().to_vec(),
+                needed: Vec::new(),
+            }),
         }
     }
 
@@ -376,7 +456,9 @@ impl<'a> Tensors<'a> {
         has_state: bool,
     ) -> Result<Expected, CaseFileError> {
         let read = |tensor, sizes: &[usize]| {
-            let Some(view) = self.find(tensor) else { return Ok(None) };
+            let Some(view) = self.find(tensor) else {
+                return Ok(None);
+            };
             check_sizes(tensor, &view, sizes)?;
             doubles(tensor, &view).map(Some)
         };
@@ -386,12 +468,19 @@ impl<'a> Tensors<'a> {
             running_var: read("expected.running_var", channels)?,
         };
         let needs_state = [
-            ("expected.running_mean", "running_mean", &expected.running_mean),
+            (
+                "expected.running_mean",
+                "running_mean",
+                &expected.running_mean,
+            ),
             ("expected.running_var", "running_var", &expected.running_var),
         ];
         for (tensor, start, values) in needs_state {
             if values.is_some() && !has_state {
-                return Err(CaseFileError::Missing { tensor: start, needed_by: Some(tensor) });
+                return Err(CaseFileError::Missing {
+                    tensor: start,
+                    needed_by: Some(tensor),
+                });
             }
         }
         if expected == Expected::default() {
@@ -401,25 +490,53 @@ impl<'a> Tensors<'a> {
     }
 }
 
-fn check_sizes(tensor: &'static str, view: &TensorView<'_>, needed: &[usize]) -> Result<(), CaseFileError> {
+fn check_sizes(
+    tensor: &'static str,
+    view: &TensorView<'_>,
+    needed: &[usize],
+) -> Result<(), CaseFileError> {
     if view.shape() == needed {
         return Ok(());
     }
-    Err(CaseFileError::Sizes { tensor, given: view.shape().to_vec(), needed: needed.to_vec() })
+    Err(CaseFileError::Sizes {
+        tensor,
+        given: view.shape().to_vec(),
+        needed: needed.to_vec(),
+    })
 }
 
 fn floats(tensor: &'static str, view: &TensorView<'_>) -> Result<Vec<f32>, CaseFileError> {
     match view.dtype() {
-        Dtype::F32 => Ok(view.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()),
-        given => Err(CaseFileError::ElementType { tensor, given, needed: "F32" }),
+        Dtype::F32 => Ok(view
+            .data()
+            .as_chunks()
+            .0
+            .iter()
+            .map(|&bytes| f32::from_le_bytes(bytes))
+            .collect()),
+        given => Err(CaseFileError::ElementType {
+            tensor,
+            given,
+            needed: "F32",
+        }),
     }
 }
 
 fn doubles(tensor: &'static str, view: &TensorView<'_>) -> Result<Vec<f64>, CaseFileError> {
     match view.dtype() {
-        Dtype::F64 => Ok(view.data().as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect()),
+        Dtype::F64 => Ok(view
+            .data()
+            .as_chunks()
+            .0
+            .iter()
+            .map(|&bytes| f64::from_le_bytes(bytes))
+            .collect()),
         Dtype::F32 => Ok(floats(tensor, view)?.into_iter().map(f64::from).collect()),
-        given => Err(CaseFileError::ElementType { tensor, given, needed: "F32 or F64" }),
+        given => Err(CaseFileError::ElementType {
+            tensor,
+            given,
+            needed: "F32 or F64",
+        }),
     }
 }
 
