@@ -4,10 +4,11 @@ mod error;
 mod limits;
 mod options;
 mod packed;
+pub mod reference;
 mod shape;
 mod tuning;
 
-pub use error::{ShapeError, VectorLengthError};
+pub use error::{HostError, LengthError, ShapeError, VectorLengthError};
 pub use limits::{AdapterKind, Limits, SubgroupSizes};
 pub use options::{DEFAULT_EPSILON, Inference, Running, RunningVariance, Training, Update};
 pub use packed::Packed;
