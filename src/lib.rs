@@ -1,5 +1,6 @@
 //! Batch normalization as WGSL compute shaders, for anyone's wgpu pipeline.
 
+pub mod cpu;
 mod error;
 mod limits;
 mod options;
