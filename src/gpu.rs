@@ -130,7 +130,7 @@ impl GpuOptions {
 pub enum GpuError {
     /// No adapter at all.
     #[error(
-        "no GPU adapter was found ({0}): install a driver for Vulkan, Metal or Direct3D 12; without a GPU a software Vulkan \
+        "no GPU adapter was found: install a driver for Vulkan, Metal or Direct3D 12; without a GPU a software Vulkan \
          driver will do (Debian and Ubuntu: `apt-get install mesa-vulkan-drivers`)"
     )]
     NoAdapter(#[source] wgpu::RequestAdapterError),
@@ -151,7 +151,7 @@ pub enum GpuError {
         missing: wgpu::Features,
     },
     /// The adapter made no device, for instance because a limit is higher than its own.
-    #[error("the adapter `{adapter}` made no device: {source}")]
+    #[error("the adapter `{adapter}` made no device")]
     Device {
         /// The adapter's name.
         adapter: String,

@@ -5,6 +5,7 @@ pub mod cpu;
 mod error;
 mod gpu;
 mod kernels;
+mod layer;
 mod limits;
 mod options;
 mod packed;
@@ -20,6 +21,9 @@ pub mod yardstick;
 pub use error::{BindError, HostError, LengthError, PlanError, ShapeError, VectorLengthError};
 pub use gpu::{DeviceLimits, Gpu, GpuError, GpuOptions};
 pub use kernels::Kernels;
+pub use layer::{Layer, LayerError, LayerOptions, LayerState, layers_to_safetensors};
+#[cfg(not(target_family = "wasm"))]
+pub use layer::{load_layers, save_layers};
 pub use limits::{AdapterKind, Limits, SubgroupSizes};
 pub use options::{DEFAULT_EPSILON, Inference, Running, RunningVariance, Training, Update};
 pub use packed::Packed;

@@ -60,7 +60,7 @@ pub enum TransferError {
         message: String,
     },
     /// The device could not be waited for.
-    #[error("waiting for the device failed: {0}")]
+    #[error("waiting for the device failed")]
     Poll(#[from] wgpu::PollError),
 }
 
@@ -77,7 +77,7 @@ const USAGES: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE
     .union(wgpu::BufferUsages::COPY_SRC)
     .union(wgpu::BufferUsages::COPY_DST);
 
-fn check_size(device: &wgpu::Device, bytes: u64) -> Result<(), TransferError> {
+pub(crate) fn check_size(device: &wgpu::Device, bytes: u64) -> Result<(), TransferError> {
     let limit = device.limits().max_buffer_size;
     if bytes > limit {
         return Err(TransferError::Size {
@@ -135,6 +135,10 @@ pub(crate) fn upload<T: NoUninit>(
 /// A copy on its way from tensors to the host, as values of type `T`: submitted, not waited for.
 pub(crate) struct Readback<T> {
     device: wgpu::Device,
+    #[cfg_attr(
+        target_family = "wasm",
+        expect(dead_code, reason = "no thread may wait in a browser")
+    )]
     submission: Option<wgpu::SubmissionIndex>,
     parts: Vec<Part>,
     values: PhantomData<fn() -> T>,

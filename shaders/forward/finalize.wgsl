@@ -9,7 +9,7 @@ fn main(invocation: Invocation) {
     );
     var moments = no_moments();
     for (var row = work.row; row < work.row_end; row += params.team_rows) {
-        let part = load_partial(work.start + row * params.row_stride);
+        let part = load_partial(work.x + row * params.row_stride);
         let mean = (bitcast<f32>(part.y) - frame) + bitcast<f32>(part.z);
         moments = merge(moments, Moments(part.x, mean, bitcast<f32>(part.w)));
     }
@@ -23,6 +23,6 @@ fn main(invocation: Invocation) {
 }
 
 fn partial_mean(work: Work, row: u32) -> f32 {
-    let part = load_partial(work.start + row * params.row_stride);
+    let part = load_partial(work.x + row * params.row_stride);
     return bitcast<f32>(part.y) + bitcast<f32>(part.z);
 }

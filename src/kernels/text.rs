@@ -199,14 +199,14 @@ fn accessors(role: Role, kernel: &Kernel, slot: Option<(usize, u64)>) -> String 
             let (n, _) = slot.expect("x is always bound");
             let part = if kernel.width == 4 { "[k]" } else { "" };
             format!(
-                "fn load_x(i: u32) -> V {{ return bitcast<V>(slot{n}[params.x + i]); }}\n\
-                 fn load_x_value(i: u32, k: u32) -> f32 {{ return bitcast<f32>(slot{n}[params.x + i]{part}); }}\n"
+                "fn load_x(i: u32) -> V {{ return bitcast<V>(slot{n}[i]); }}\n\
+                 fn load_x_value(i: u32, k: u32) -> f32 {{ return bitcast<f32>(slot{n}[i]{part}); }}\n"
             )
         }
         Role::Y => {
             let (n, _) = slot.expect("y is always bound");
             let bits = vector("u32", kernel.width);
-            format!("fn store_y(i: u32, v: V) {{ slot{n}[params.y + i] = bitcast<{bits}>(v); }}\n")
+            format!("fn store_y(i: u32, v: V) {{ slot{n}[i] = bitcast<{bits}>(v); }}\n")
         }
         Role::Partials => {
             let (n, _) = slot.expect("partials are always bound");

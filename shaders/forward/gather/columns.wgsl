@@ -6,9 +6,9 @@ fn frame(work: Work) -> M {
     let middle = (work.row_begin + work.row_end) / 2u;
     let last = work.row_end - 1u;
     return median(
-        load_x(work.start + first * params.row_stride),
-        load_x(work.start + middle * params.row_stride),
-        load_x(work.start + last * params.row_stride),
+        load_x(work.x + first * params.row_stride),
+        load_x(work.x + middle * params.row_stride),
+        load_x(work.x + last * params.row_stride),
     );
 }
 
@@ -24,7 +24,7 @@ fn gather(work: Work, frame: M) -> Moments {
         var count = 0u;
         // four accesses in flight
         for (; row + 3u * step < stop; row += 4u * step) {
-            let i = work.start + row * params.row_stride;
+            let i = work.x + row * params.row_stride;
             let j = step * params.row_stride;
             let a = load_x(i) - center;
             let b = load_x(i + j) - center;
@@ -35,7 +35,7 @@ fn gather(work: Work, frame: M) -> Moments {
             count += 4u;
         }
         for (; row < stop; row += step) {
-            let a = load_x(work.start + row * params.row_stride) - center;
+            let a = load_x(work.x + row * params.row_stride) - center;
             sum += a;
             squares += a * a;
             count += 1u;

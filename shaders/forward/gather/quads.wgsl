@@ -13,7 +13,7 @@ fn frame(work: Work) -> M {
 
 // Value number `index` of each of the four channels.
 fn channel_values(work: Work, row: u32, index: u32) -> M {
-    let i = work.start + row * params.row_stride;
+    let i = work.x + row * params.row_stride;
     let at = vec4(0u, 1u, 2u, 3u) * params.columns + index;
     let access = at / 4u;
     let part = at % 4u;
@@ -39,7 +39,7 @@ fn gather(work: Work, frame: M) -> Moments {
             var column_sum = V(0.0);
             var column_squares = V(0.0);
             for (var r = row; r < stop; r++) {
-                let a = load_x(work.start + r * params.row_stride + column) - centers;
+                let a = load_x(work.x + r * params.row_stride + column) - centers;
                 column_sum += a;
                 column_squares += a * a;
             }

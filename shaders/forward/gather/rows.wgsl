@@ -5,9 +5,9 @@ fn frame(work: Work) -> M {
     let middle = (work.row_begin + work.row_end) / 2u * params.row_stride + (work.column_begin + work.column_end) / 2u;
     let last = (work.row_end - 1u) * params.row_stride + work.column_end - 1u;
     return median(
-        load_x_value(work.start + first, 0u),
-        load_x_value(work.start + middle, 0u),
-        load_x_value(work.start + last, WIDTH - 1u),
+        load_x_value(work.x + first, 0u),
+        load_x_value(work.x + middle, 0u),
+        load_x_value(work.x + last, WIDTH - 1u),
     );
 }
 
@@ -19,7 +19,7 @@ fn gather(work: Work, frame: M) -> Moments {
     var count = 0u;
     let step = params.team_columns;
     for (var row = work.row; row < work.row_end; row += params.team_rows) {
-        let start = work.start + row * params.row_stride;
+        let start = work.x + row * params.row_stride;
         var column = work.column;
         while column < work.column_end {
             let stop = min(work.column_end, column + params.block * step);

@@ -1,0 +1,78 @@
+//! What a layer has.
+
+use crate::options::{DEFAULT_EPSILON, Running};
+
+/// What a [`Layer`](crate::Layer) has, and the options of the plans it is used with.
+///
+/// The default is PyTorch's `BatchNorm2d(channels)`.
+///
+/// ```
+/// use wgpu_batchnorm::{LayerOptions, Running, Update};
+///
+/// let keras = LayerOptions::default()
+///     .epsilon(1e-3)
+///     .running(Some(Running { update: Update::keras_momentum(0.99), ..Running::default() }));
+/// assert!(keras.gamma && keras.beta);
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct LayerOptions {
+    /// Prefixes the labels of the layer's buffers and of the steps bound to them. "batch norm" by default.
+    pub label: String,
+    /// Whether there is a gamma (PyTorch's `weight`), of ones at first. Yes by default.
+    pub gamma: bool,
+    /// Whether there is a beta (PyTorch's `bias`), of zeros at first. Yes by default.
+    pub beta: bool,
+    /// The running statistics and how training updates them; mean 0, variance 1 and no batches at first. `None` for a layer
+    /// that has none.
+    pub running: Option<Running>,
+    /// Added to the variance; finite and not negative, which the plan checks. 1e-5 by default.
+    pub epsilon: f32,
+}
+
+impl Default for LayerOptions {
+    fn default() -> Self {
+        Self {
+            label: "batch norm".into(),
+            gamma: true,
+            beta: true,
+            running: Some(Running::default()),
+            epsilon: DEFAULT_EPSILON,
+        }
+    }
+}
+
+impl LayerOptions {
+    /// Sets [`LayerOptions::label`].
+    #[must_use]
+    pub fn label(self, label: impl Into<String>) -> Self {
+        Self {
+            label: label.into(),
+            ..self
+        }
+    }
+
+    /// Sets [`LayerOptions::gamma`].
+    #[must_use]
+    pub fn gamma(self, gamma: bool) -> Self {
+        Self { gamma, ..self }
+    }
+
+    /// Sets [`LayerOptions::beta`].
+    #[must_use]
+    pub fn beta(self, beta: bool) -> Self {
+        Self { beta, ..self }
+    }
+
+    /// Sets [`LayerOptions::running`].
+    #[must_use]
+    pub fn running(self, running: Option<Running>) -> Self {
+        Self { running, ..self }
+    }
+
+    /// Sets [`LayerOptions::epsilon`].
+    #[must_use]
+    pub fn epsilon(self, epsilon: f32) -> Self {
+        Self { epsilon, ..self }
+    }
+}
