@@ -112,7 +112,7 @@ impl Comparison {
             || format!("{tensor} is empty"),
             |Worst { index, actual, expected, error, .. }| {
                 format!(
-                    "{tensor}: {} outside, the worst is value {index}: {actual:e} for {expected:e}, off by {error:.1e}",
+                    "{tensor}: {} outside, the worst is value {index}: {actual:?} for {expected:?}, off by {error:.1e}",
                     self.outside
                 )
             },

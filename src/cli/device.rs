@@ -1,5 +1,7 @@
 //! A problem on the device: uploaded, bound, run, read back.
 
+use std::fmt;
+
 use anyhow::{Result, ensure};
 use wgpu_batchnorm::{
     Buffers, DeviceLimits, Gpu, GpuOptions, Kernels, Packed, Plan, PlanError, Step, Tensor, wgpu,
@@ -35,6 +37,13 @@ impl Placement {
             Self::Whole => [0, 0],
             Self::Pool { x, y } => [x, y],
         }
+    }
+}
+
+impl fmt::Display for Placement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [x, y] = self.offsets();
+        write!(f, "x at byte {x}, y at {y}")
     }
 }
 

@@ -104,7 +104,7 @@ impl Distribution {
                 deviation: 1.0,
             },
         ),
-        ("constant 1e6 + 0.3125", Self::Constant(1_000_000.312_5)),
+        ("constant 1e6 + 0.3125", Self::Constant(1e6 + 0.3125)),
         (
             "first value 1e6, then mean 0",
             Self::Outlier {

@@ -16,22 +16,24 @@ use clap::{Parser, Subcommand};
 
 const EXAMPLES: &str = "\
 Examples:
-  wgpu-batchnorm                                        measure the layers of ResNet-50 and more
-  wgpu-batchnorm bench --shape 32x64x56x56              measure one shape
+  wgpu-batchnorm                              measure the layers of ResNet-50 and more
+  wgpu-batchnorm bench --json numbers.json    the same, and keep the numbers
+  wgpu-batchnorm bench --shape 32x64x56x56    measure one shape
   wgpu-batchnorm bench --shape 32x56x56x64 --layout channels-last --operation training
-  wgpu-batchnorm bench --json results.json              keep the numbers
-  wgpu-batchnorm check                                  hold this adapter against the f64 reference
-  wgpu-batchnorm check layer.safetensors --rtol 1e-4    hold it against a file's expected tensors
+  wgpu-batchnorm check                        compare with the f64 reference
+  wgpu-batchnorm check case.safetensors       compare with a file's expected tensors
 
-The adapter is the one that wgpu holds for the fastest; the environment variables WGPU_BACKEND (vulkan, metal, dx12, gl)
-and WGPU_ADAPTER_NAME (a part of its name) choose another.
+The adapter is the one that wgpu holds for the fastest. The environment variables
+WGPU_BACKEND (vulkan, metal, dx12, gl) and WGPU_ADAPTER_NAME (a part of its name)
+choose another.
 
-Exit codes: 0 all is right; 1 a result is wrong; 2 something could not be run (no adapter, a broken file, a wrong flag).";
+Exit codes: 0, all is right; 1, a result is wrong; 2, something could not be run (no
+adapter, a broken file, a wrong flag).";
 
 /// Batch normalization on the GPU: how fast it is, and whether it is right.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES, args_conflicts_with_subcommands = true, max_term_width = 120)]
-struct Arguments {
+struct CommandLine {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
@@ -42,7 +44,7 @@ struct Arguments {
 enum Command {
     /// Measure CPU against GPU (what is done where no command is given)
     Bench(bench::Arguments),
-    /// Hold the GPU's results against the f64 reference, or against the expected tensors of case files
+    /// Compare the GPU's results with the f64 reference, or with the expected tensors of files
     Check(check::Arguments),
 }
 
@@ -69,7 +71,7 @@ impl From<Verdict> for ExitCode {
 
 /// Parses the arguments and runs the command.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = CommandLine::parse();
     let verdict = match &arguments.command {
         None => bench::run(&arguments.bench),
         Some(Command::Bench(bench)) => bench::run(bench),
@@ -92,12 +94,12 @@ mod tests {
 
     #[test]
     fn the_arguments_are_consistent() {
-        Arguments::command().debug_assert();
+        CommandLine::command().debug_assert();
     }
 
     #[test]
     fn bench_is_what_is_done_without_a_command() {
-        let parse = |line: &str| Arguments::try_parse_from(line.split(' '));
+        let parse = |line: &str| CommandLine::try_parse_from(line.split(' '));
         let bare = parse("wgpu-batchnorm --shape 2x3x4").expect("bench's flags need no command");
         assert!(bare.command.is_none() && bare.bench.shape.is_some());
         assert!(parse("wgpu-batchnorm --shape 2x3x4 check").is_err());

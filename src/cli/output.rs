@@ -19,10 +19,25 @@ pub fn print(text: &str) -> Result<()> {
     }
 }
 
-/// The adapter in one line.
-pub fn adapter_line(info: &wgpu::AdapterInfo) -> String {
-    let driver = [info.driver.as_str(), info.driver_info.as_str()].join(" ");
-    format!("{}, {}, {}", info.name, info.backend, driver.trim())
+/// What drives an adapter: some drivers say all in one of the two texts.
+pub fn driver(info: &wgpu::AdapterInfo) -> String {
+    format!("{} {}", info.driver, info.driver_info)
+        .trim()
+        .to_owned()
+}
+
+/// The adapter and its driver, a line each.
+pub fn adapter_lines(info: &wgpu::AdapterInfo) -> String {
+    let software = match info.device_type {
+        wgpu::DeviceType::Cpu => "\n(a software adapter: it runs on the CPU)",
+        _ => "",
+    };
+    format!(
+        "{}, {}\ndriver {}{software}",
+        info.name,
+        info.backend,
+        driver(info)
+    )
 }
 
 /// A bar on standard error where that is a terminal, and nothing elsewhere.

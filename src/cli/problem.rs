@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use wgpu_batchnorm::reference::{self, Parameters, RunningStatistics};
-use wgpu_batchnorm::{Inference, Running, Shape, Training};
+use wgpu_batchnorm::{Inference, Running, RunningVariance, Shape, Training, Update};
 
 use super::compare::{Comparison, Tolerance};
 
@@ -41,6 +41,19 @@ pub struct State {
     pub variance: Vec<f32>,
     /// The number of batches seen.
     pub batches: u32,
+}
+
+/// The rule by which running statistics move, in words.
+pub fn describe_running(running: &Running) -> String {
+    let update = match running.update {
+        Update::Exponential(share) => format!("momentum {share}"),
+        Update::Cumulative => "cumulative average".to_owned(),
+    };
+    let variance = match running.variance {
+        RunningVariance::Unbiased => "unbiased",
+        RunningVariance::Biased => "biased",
+    };
+    format!("{update}, {variance} running variance")
 }
 
 /// What the device made of a problem.

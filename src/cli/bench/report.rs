@@ -10,7 +10,7 @@ use super::copy::Fastest;
 use super::row::Row;
 use super::workload::Operation;
 use crate::cli::compare::Tolerance;
-use crate::cli::output::{adapter_line, digits, lines, row, table};
+use crate::cli::output::{adapter_lines, digits, driver, lines, row, table};
 
 /// Everything that a run has found.
 #[derive(Debug, Serialize)]
@@ -20,9 +20,7 @@ pub struct Report {
     copies: Vec<Fastest>,
     rows: Vec<Row>,
     #[serde(skip)]
-    adapter_line: String,
-    #[serde(skip)]
-    software: bool,
+    adapter_lines: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -31,8 +29,6 @@ struct Adapter {
     backend: String,
     driver: String,
 }
-
-const SOFTWARE: &str = "\n(a software adapter: it runs on the CPU that it is compared with)";
 
 const LEGEND: &str = "\
 CPU      milliseconds of this library's own processor path, on all cores
@@ -54,15 +50,11 @@ impl Report {
             adapter: Adapter {
                 name: info.name.clone(),
                 backend: info.backend.to_string(),
-                driver: [info.driver.as_str(), info.driver_info.as_str()]
-                    .join(" ")
-                    .trim()
-                    .to_owned(),
+                driver: driver(info),
             },
             copies,
             rows,
-            adapter_line: adapter_line(info),
-            software: info.device_type == wgpu::DeviceType::Cpu,
+            adapter_lines: adapter_lines(info),
         }
     }
 
@@ -89,12 +81,8 @@ impl Report {
     /// For people, in 80 columns and wider.
     pub fn text(&self, elapsed: Duration) -> String {
         let right = self.rows.iter().filter(|row| row.wrong.is_none()).count();
-        let software = if self.software { SOFTWARE } else { "" };
         [
-            format!(
-                "wgpu-batchnorm {} on {}{software}",
-                self.version, self.adapter_line
-            ),
+            format!("wgpu-batchnorm {} on {}", self.version, self.adapter_lines),
             self.copy_table(),
             LEGEND.to_owned(),
             self.row_table(),

@@ -1,5 +1,7 @@
 //! The built-in cases: inputs that break careless statistics, and shapes that break careless indexing.
 
+use std::fmt;
+
 use anyhow::{Context, Result};
 use wgpu_batchnorm::{DEFAULT_EPSILON, Running, RunningVariance, Update};
 
@@ -8,7 +10,7 @@ use crate::cli::compare::Tolerance;
 use crate::cli::device::{Device, Placement};
 use crate::cli::inputs::{Distribution, Random};
 use crate::cli::output::{error_digits, lines, print, progress, row, table};
-use crate::cli::problem::{Problem, State, Statistics};
+use crate::cli::problem::{Problem, State, Statistics, describe_running};
 use crate::cli::size::{Layout, Sizes};
 
 use Layout::{ChannelsFirst, ChannelsLast};
@@ -187,7 +189,7 @@ fn sweep(device: &Device, full: bool, findings: &mut Findings) -> Result<()> {
                 if operation == "inference" {
                     problem.statistics = Statistics::Given(exact_state(&problem)?);
                 }
-                let name = format!("{shape}, {layout}, {operation}, {placement:?}, {features:?}");
+                let name = format!("{shape}, {layout}, {operation}, {placement}, {features}");
                 *largest = largest.max(findings.step(device, &problem, placement, &name)?);
             }
         }
@@ -237,9 +239,24 @@ impl Features {
             _ => rule(Update::Cumulative, RunningVariance::Biased),
         };
         Self {
-            gamma: index % 2 == 0,
+            gamma: index.is_multiple_of(2),
             beta: index % 4 < 2,
             running,
+        }
+    }
+}
+
+impl fmt::Display for Features {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parameters = match (self.gamma, self.beta) {
+            (true, true) => "gamma and beta",
+            (true, false) => "gamma",
+            (false, true) => "beta",
+            (false, false) => "no parameters",
+        };
+        match &self.running {
+            Some(running) => write!(f, "{parameters}, {}", describe_running(running)),
+            None => write!(f, "{parameters}, no running statistics"),
         }
     }
 }

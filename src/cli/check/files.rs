@@ -3,14 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use wgpu_batchnorm::{RunningVariance, Update};
 
 use super::case_file::CaseFile;
 use crate::cli::Verdict;
 use crate::cli::compare::{Comparison, Tolerance};
 use crate::cli::device::{Device, Placement};
 use crate::cli::output::{error_digits, print};
-use crate::cli::problem::{Solution, Statistics};
+use crate::cli::problem::{Solution, Statistics, describe_running};
 use crate::cli::size::place;
 
 /// Checks every file.
@@ -18,10 +17,9 @@ pub fn run(device: &Device, paths: &[PathBuf], tolerance: Tolerance) -> Result<V
     print(&format!("allowed error: {tolerance}"))?;
     let mut verdicts = Vec::with_capacity(paths.len());
     for path in paths {
-        print("")?;
         verdicts.push(match check(device, path, tolerance) {
             Ok((text, verdict)) => {
-                print(&format!("{}: {text}", path.display()))?;
+                print(&format!("\n{}: {text}", path.display()))?;
                 verdict
             }
             Err(error) => {
@@ -98,15 +96,7 @@ fn describe(case: &CaseFile) -> String {
         Statistics::Given(_) => "running statistics".to_owned(),
         Statistics::Batch(None) => "the batch's own statistics".to_owned(),
         Statistics::Batch(Some((running, _))) => {
-            let update = match running.update {
-                Update::Exponential(share) => format!("momentum {share}"),
-                Update::Cumulative => "cumulative average".to_owned(),
-            };
-            let variance = match running.variance {
-                RunningVariance::Unbiased => "unbiased",
-                RunningVariance::Biased => "biased",
-            };
-            format!("the batch's own statistics, {update}, {variance} running variance")
+            format!("the batch's own statistics, {}", describe_running(running))
         }
     };
     let source = case
@@ -130,7 +120,7 @@ fn result(sizes: &[usize], comparison: &Comparison) -> String {
     }
     let values: usize = sizes.iter().product();
     format!(
-        "WRONG, {} of {values} values outside; largest error {:.1e} at {at:?}: {:e} for {:e}",
+        "WRONG, {} of {values} values outside; largest error {:.1e} at {at:?}: {:?} for {:?}",
         comparison.outside, worst.error, worst.actual, worst.expected
     )
 }

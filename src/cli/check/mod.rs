@@ -13,7 +13,7 @@ use wgpu_batchnorm::DeviceLimits;
 use super::Verdict;
 use super::compare::Tolerance;
 use super::device::Device;
-use super::output::{adapter_line, print};
+use super::output::{adapter_lines, print};
 
 /// What to check.
 #[derive(Args, Debug)]
@@ -23,12 +23,12 @@ pub struct Arguments {
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
     /// The error allowed per unit of an expected value
-    #[arg(long, value_name = "NUMBER", default_value_t = 1e-5, value_parser = tolerance, requires = "files")]
+    #[arg(long, value_name = "NUMBER", default_value = "1e-5", value_parser = tolerance, requires = "files")]
     rtol: f64,
     /// The error allowed on top
-    #[arg(long, value_name = "NUMBER", default_value_t = 1e-6, value_parser = tolerance, requires = "files")]
+    #[arg(long, value_name = "NUMBER", default_value = "1e-6", value_parser = tolerance, requires = "files")]
     atol: f64,
-    /// Check the built-in cases with ten million values per channel, and larger shapes; takes minutes and 2 GB
+    /// Check the built-in cases with ten million values per channel, and larger shapes; takes about a minute and 1 GB
     #[arg(long, conflicts_with = "files")]
     full: bool,
 }
@@ -44,7 +44,7 @@ fn tolerance(text: &str) -> Result<f64, String> {
 pub fn run(arguments: &Arguments) -> Result<Verdict> {
     // What every device has: what is right on these limits is right for whoever asks for no more.
     let device = Device::open(DeviceLimits::Default)?;
-    print(&adapter_line(&device.info()))?;
+    print(&adapter_lines(&device.info()))?;
     if arguments.files.is_empty() {
         return builtin::run(&device, arguments.full);
     }
