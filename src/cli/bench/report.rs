@@ -35,12 +35,12 @@ CPU      milliseconds of this library's own processor path, on all cores
 loop     of nested loops as in a textbook, on one core
 GPU      from submission to completion, with the data on the device
 I/O      the same with upload before and download after
-GB/s     least traffic of the operation over GPU time: inference reads and writes
-         the tensor once, training reads it twice
+GB/s     least traffic of the operation over GPU time: inference reads and
+         writes the tensor once, training reads it twice
 of copy  copy_fraction: those GB/s over the copy kernel's, timed in turn
 x CPU    speed-up, CPU over GPU
-error    largest |v - v64| / max(1, |v64|) of output and running statistics, where
-         v64 is the f64 reference's value";
+error    largest |v - v64| / max(1, |v64|) of output and running statistics,
+         where v64 is the f64 reference's value";
 
 impl Report {
     /// Of these findings.
@@ -87,7 +87,7 @@ impl Report {
             LEGEND.to_owned(),
             self.row_table(),
             format!(
-                "{right} of {} results are within {} of the f64 reference ({} s)",
+                "{right} of {} results are within {} of f64 ({} s)",
                 self.rows.len(),
                 Tolerance::PROMISE,
                 digits(elapsed.as_secs_f64())
