@@ -1,6 +1,10 @@
 //! Every way in which a file can be a case, and every way in which it can fail to be one.
 
+use safetensors::tensor::TensorView;
+use wgpu_batchnorm::{Running, RunningVariance, Update};
+
 use super::*;
+use crate::cli::problem::State;
 
 /// A file under construction: 2 x 3 x 2 values that pass as a training case.
 struct Draft {
