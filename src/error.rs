@@ -199,3 +199,51 @@ pub enum BindError {
         message: String,
     },
 }
+
+/// A slice of another length than the shape asks for.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{what} has {given} values, but {needed} are needed")]
+pub struct LengthError {
+    /// Which slice.
+    pub what: &'static str,
+    /// Values given.
+    pub given: usize,
+    /// Values needed.
+    pub needed: u64,
+}
+
+/// Why a pass on the host ([`reference`](crate::reference), [`cpu`](crate::cpu)) cannot be computed.
+#[derive(Clone, Debug, Error, PartialEq)]
+#[non_exhaustive]
+pub enum HostError {
+    /// A slice of the wrong length.
+    #[error(transparent)]
+    Length(#[from] LengthError),
+    /// The options ask for something that was not given.
+    #[error("the options ask for {what}, but none is given")]
+    Missing {
+        /// What is missing.
+        what: &'static str,
+    },
+    /// Something was given that the options leave out.
+    #[error("{what} is given, but the options leave it out")]
+    Unexpected {
+        /// What was given.
+        what: &'static str,
+    },
+    /// An epsilon that is negative, infinite or NaN.
+    #[error("epsilon {epsilon} is not a finite number that is 0 or more")]
+    Epsilon {
+        /// The epsilon given.
+        epsilon: f32,
+    },
+    /// A share of the new batch outside 0 to 1.
+    #[error("the running statistics cannot move by {factor} of the new batch: 0 to 1 is needed")]
+    UpdateFactor {
+        /// The factor given.
+        factor: f32,
+    },
+    /// One value per channel has no unbiased variance.
+    #[error("one value per channel has no unbiased variance for the running statistics")]
+    SingleValue,
+}

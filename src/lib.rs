@@ -1,6 +1,7 @@
 //! Batch normalization as WGSL compute shaders, for anyone's wgpu pipeline.
 
 mod bind;
+pub mod cpu;
 mod error;
 mod gpu;
 mod kernels;
@@ -9,13 +10,15 @@ mod limits;
 mod options;
 mod packed;
 mod plan;
+pub mod reference;
 mod shape;
 mod step;
 mod tensor;
 mod transfer;
 mod tuning;
+pub mod yardstick;
 
-pub use error::{BindError, PlanError, ShapeError, VectorLengthError};
+pub use error::{BindError, HostError, LengthError, PlanError, ShapeError, VectorLengthError};
 pub use gpu::{DeviceLimits, Gpu, GpuError, GpuOptions};
 pub use kernels::Kernels;
 pub use layer::{Layer, LayerError, LayerOptions, LayerState, layers_to_safetensors};

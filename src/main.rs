@@ -1,1 +1,7 @@
-fn main() {}
+//! The `wgpu-batchnorm` command.
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -1,0 +1,137 @@
+//! Batch normalization on the processor, with all its cores: what the GPU is compared with.
+//!
+//! The numerics are those of the shaders. Values are summed in f32 lanes, in blocks, as deviations from a center near
+//! the mean; blocks are merged by Chan's formula; the mean is kept in two parts, `hi = f32(mean)` and the remainder
+//! `lo`, and
+//!
+//! ```text
+//! y = (x - hi) * s + t        s = gamma * invstd        t = beta - lo * s
+//! ```
+//!
+//! so that a mean of a million with a deviation of a hundredth loses nothing. Only per block, not per value, is
+//! there f64. Blocks are cut by the shape alone: the same input gives the same bits on any number of threads, which
+//! are those of the rayon pool that the call is made in.
+//!
+//! Squares of deviations are f32: values further than about 1e18 from their mean overflow.
+//!
+//! ```
+//! use wgpu_batchnorm::{Inference, Shape, cpu};
+//!
+//! let shape = Shape::channels_first(&[1, 2, 2])?;
+//! let options = Inference::default().epsilon(0.0).gamma(false).beta(false);
+//! let mut y = [0.0; 4];
+//! cpu::inference(
+//!     &[1.0, 2.0, 3.0, 4.0],
+//!     &mut y,
+//!     shape,
+//!     cpu::Parameters::default(),
+//!     &[1.0, 3.0],
+//!     &[1.0, 4.0],
+//!     &options,
+//! )?;
+//! assert_eq!(y, [0.0, 1.0, 0.0, 0.5]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod block;
+mod columns;
+mod rows;
+mod state;
+#[cfg(test)]
+mod tests;
+mod textbook;
+
+use crate::error::HostError;
+use crate::options::{Inference, Training};
+use crate::reference::Moments;
+use crate::shape::Shape;
+
+pub use crate::reference::Parameters;
+pub use state::{RunningMut, SavedMut};
+pub use textbook::{textbook_inference, textbook_training};
+
+use block::Coefficients;
+use state::{check_inference, check_training, write_state};
+
+/// Rows of at least this many contiguous values are walked along; below, whole slices are walked across, a lane for
+/// each column.
+const LONG_ROW: u64 = 32;
+
+/// A training step in the forward direction: `y` becomes `x`, both of this shape, normalized by the statistics of `x`.
+///
+/// `running` is moved and `saved` is written, each given where the options ask for it. An empty batch changes nothing.
+///
+/// # Errors
+/// [`HostError::Length`] where a slice does not fit the shape; [`HostError::Missing`] or [`HostError::Unexpected`]
+/// where the options and what is given disagree; [`HostError::Epsilon`], [`HostError::UpdateFactor`];
+/// [`HostError::SingleValue`] for one value per channel where the running variance is unbiased. Nothing is written
+/// then.
+pub fn training(
+    x: &[f32],
+    y: &mut [f32],
+    shape: Shape,
+    parameters: Parameters<'_>,
+    options: &Training,
+    mut running: Option<RunningMut<'_>>,
+    mut saved: Option<SavedMut<'_>>,
+) -> Result<(), HostError> {
+    check_training(x, y, shape, parameters, options, &running, &saved)?;
+    if shape.is_empty() {
+        return Ok(());
+    }
+    let moments = statistics(x, shape);
+    let coefficients: Vec<Coefficients> = (moments.iter().enumerate())
+        .map(|(channel, moments)| {
+            let variance = moments.variance();
+            Coefficients::new(moments.mean, variance, options.epsilon, parameters, channel)
+        })
+        .collect();
+    normalize(x, y, shape, &coefficients);
+    write_state(&moments, options, running.as_mut(), saved.as_mut());
+    Ok(())
+}
+
+/// Inference: `y` becomes `x`, both of this shape, normalized by a given mean and variance per channel.
+///
+/// # Errors
+/// As [`training`], but for those of the running statistics.
+pub fn inference(
+    x: &[f32],
+    y: &mut [f32],
+    shape: Shape,
+    parameters: Parameters<'_>,
+    mean: &[f32],
+    variance: &[f32],
+    options: &Inference,
+) -> Result<(), HostError> {
+    check_inference(x, y, shape, parameters, mean, variance, options)?;
+    if shape.is_empty() {
+        return Ok(());
+    }
+    let coefficients: Vec<Coefficients> = (mean.iter().zip(variance).enumerate())
+        .map(|(channel, (&mean, &variance))| {
+            let (mean, variance) = (f64::from(mean), f64::from(variance));
+            Coefficients::new(mean, variance, options.epsilon, parameters, channel)
+        })
+        .collect();
+    normalize(x, y, shape, &coefficients);
+    Ok(())
+}
+
+/// The moments of each channel of a tensor that is not empty.
+fn statistics(x: &[f32], shape: Shape) -> Vec<Moments> {
+    if shape.inner() >= LONG_ROW {
+        rows::statistics(x, shape)
+    } else {
+        columns::statistics(x, shape)
+    }
+}
+
+/// The coefficients of each channel applied to every value.
+fn normalize(x: &[f32], y: &mut [f32], shape: Shape, coefficients: &[Coefficients]) {
+    if shape.inner() >= LONG_ROW {
+        rows::normalize(x, y, shape, coefficients);
+    } else {
+        columns::normalize(x, y, shape, coefficients);
+    }
+}
