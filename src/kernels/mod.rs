@@ -18,16 +18,28 @@ pub(crate) use text::{Bound, PARAMETERS_BINDING, Slot, slot_binding, text};
 /// println!("{:?}", kernels.limits());
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Kernels {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
 struct Shared {
     device: wgpu::Device,
     limits: Limits,
+    edit: Option<Edit>,
     compiled: Mutex<HashMap<String, Arc<Compiled>>>,
+}
+
+/// A change to the text of every kernel.
+type Edit = Box<dyn Fn(&str) -> String + Send + Sync>;
+
+impl std::fmt::Debug for Kernels {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kernels")
+            .field("device", &self.shared.device)
+            .field("limits", &self.shared.limits)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A pipeline and the layout of its one bind group.
@@ -40,10 +52,32 @@ pub(crate) struct Compiled {
 impl Kernels {
     /// Kernels for this device. Compiles nothing yet.
     pub fn new(device: &wgpu::Device) -> Self {
+        Self::with(device, limits_of(device), None)
+    }
+
+    /// Kernels whose text is changed before it is compiled: how the tests prove that each line of a shader matters to
+    /// them. Not part of the API.
+    #[doc(hidden)]
+    pub fn edited(
+        device: &wgpu::Device,
+        edit: impl Fn(&str) -> String + Send + Sync + 'static,
+    ) -> Self {
+        Self::with(device, limits_of(device), Some(Box::new(edit)))
+    }
+
+    /// Kernels that take the device for a smaller one: bindings of at most these limits are made. How the tests reach
+    /// windows and folded grids with small tensors. Not part of the API.
+    #[doc(hidden)]
+    pub fn limited(device: &wgpu::Device, limits: Limits) -> Self {
+        Self::with(device, limits, None)
+    }
+
+    fn with(device: &wgpu::Device, limits: Limits, edit: Option<Edit>) -> Self {
         Self {
             shared: Arc::new(Shared {
                 device: device.clone(),
-                limits: limits_of(device),
+                limits,
+                edit,
                 compiled: Mutex::default(),
             }),
         }
@@ -69,7 +103,11 @@ impl Kernels {
         if let Some(found) = compiled.get(text) {
             return found.clone();
         }
-        let new = Arc::new(self.compile(text, slots, label));
+        let new = match &self.shared.edit {
+            Some(edit) => self.compile(&edit(text), slots, label),
+            None => self.compile(text, slots, label),
+        };
+        let new = Arc::new(new);
         compiled.insert(text.to_owned(), new.clone());
         new
     }
