@@ -9,9 +9,7 @@ use common::{
     whole, with_subgroups,
 };
 use wgpu_batchnorm::reference::{self, Parameters, RunningStatistics};
-use wgpu_batchnorm::{
-    Buffers, Packed, Plan, Running, Shape, Step, Tensor, Training, Update, wgpu,
-};
+use wgpu_batchnorm::{Buffers, Packed, Plan, Running, Shape, Step, Tensor, Training, Update, wgpu};
 
 /// Offsets that are aligned for nothing, vec4 and bindings, and just not.
 const OFFSETS: [u64; 6] = [0, 4, 8, 12, 252, 260];

@@ -19,9 +19,8 @@ pub struct Device {
 impl Device {
     pub fn new(options: GpuOptions) -> Self {
         messages::collect();
-        // In release builds as well. Not DEBUG: it puts the name of the source language into the shaders, which older
-        // layers (1.3.239) have not heard of.
-        let options = options.flags(InstanceFlags::VALIDATION);
+        // also in release builds; the layers report to wgpu only with DEBUG
+        let options = options.flags(InstanceFlags::VALIDATION | InstanceFlags::DEBUG);
         let gpu = Gpu::blocking(&options).expect("these tests need an adapter");
         let kernels = Kernels::new(gpu.device());
         Self {

@@ -2,16 +2,20 @@
 
 use std::sync::{Mutex, Once, PoisonError};
 
-use log::{LevelFilter, Log, Metadata, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 
 struct Collector;
 
 static COLLECTOR: Collector = Collector;
 static MESSAGES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Where wgpu logs what the layers report, and whether there are any.
+/// Where wgpu logs what the layers report, and that there are none.
 const INSTANCE: &str = "wgpu_hal::vulkan::instance";
 const NO_LAYERS: &str = "unable to find layer";
+
+/// Layers older than wgpu's shaders (1.3.239 is) do not know that WGSL is a source language, which wgpu's debug information
+/// names. That says nothing of the shaders.
+const OLD_LAYERS: &str = "SPIR-V module not valid: Invalid source language operand";
 
 impl Log for Collector {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
@@ -19,10 +23,17 @@ impl Log for Collector {
     }
 
     fn log(&self, record: &Record<'_>) {
-        if self.enabled(record.metadata()) {
-            let message = format!("{}: {}", record.level(), record.args());
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let message = record.args().to_string();
+        // the loader speaks by the same way, of drivers that are not there
+        let matters = record.level() <= Level::Warn
+            && message.contains("VALIDATION [")
+            && !message.contains(OLD_LAYERS);
+        if matters || message.contains(NO_LAYERS) {
             let mut messages = MESSAGES.lock().unwrap_or_else(PoisonError::into_inner);
-            messages.push(message);
+            messages.push(format!("{}: {message}", record.level()));
         }
     }
 
@@ -34,7 +45,8 @@ pub fn collect() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         log::set_logger(&COLLECTOR).expect("no other logger");
-        log::set_max_level(LevelFilter::Warn);
+        // missing layers are told at this level
+        log::set_max_level(LevelFilter::Debug);
     });
 }
 
@@ -42,7 +54,7 @@ pub fn collect() {
 pub fn all() -> Vec<String> {
     let messages = MESSAGES.lock().unwrap_or_else(PoisonError::into_inner);
     let said = messages.iter();
-    said.filter(|message| !message.to_lowercase().contains(NO_LAYERS))
+    said.filter(|message| !message.contains(NO_LAYERS))
         .cloned()
         .collect()
 }
@@ -51,7 +63,7 @@ pub fn all() -> Vec<String> {
 pub fn no_layers() -> bool {
     let messages = MESSAGES.lock().unwrap_or_else(PoisonError::into_inner);
     let mut said = messages.iter();
-    said.any(|message| message.to_lowercase().contains(NO_LAYERS))
+    said.any(|message| message.contains(NO_LAYERS))
 }
 
 /// Fails where the layers had anything to say.
