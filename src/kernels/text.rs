@@ -68,8 +68,8 @@ fn files(kernel: &Kernel) -> Vec<&'static str> {
             shader!("forward/gather/columns.wgsl"),
             shader!("forward/apply/columns.wgsl"),
         ),
-        // the other stages of wide plans go by columns
-        Walk::Wide => (&[], shader!("forward/gather_wide.wgsl"), ""),
+        // wide plans are normalized by columns
+        Walk::Wide => (&[], shader!("forward/wide/gather.wgsl"), ""),
         Walk::Quads => (
             &[shader!("shared/quads.wgsl")],
             shader!("forward/gather/quads.wgsl"),
@@ -98,7 +98,7 @@ fn files(kernel: &Kernel) -> Vec<&'static str> {
         _ => &[],
     };
     let entry = match kernel.walk {
-        Walk::Wide => "",
+        Walk::Wide => shader!("forward/wide/finish.wgsl"),
         _ => shader!("forward/gather_units.wgsl"),
     };
     let stage: &[_] = match kernel.stage {
@@ -115,6 +115,11 @@ fn files(kernel: &Kernel) -> Vec<&'static str> {
         ],
         Stage::Normalize => &[shader!("forward/coefficients_from/stage.wgsl")],
         Stage::NormalizeGiven => &[shader!("forward/coefficients_from/statistics.wgsl")],
+        Stage::Fused if kernel.walk == Walk::Wide => &[
+            shader!("forward/channel.wgsl"),
+            gather,
+            shader!("forward/wide/fused.wgsl"),
+        ],
         Stage::Fused => &[
             shader!("forward/channel.wgsl"),
             gather,
@@ -385,7 +390,10 @@ mod tests {
             }
         }
         kernels.retain(|kernel| {
-            let gathers = matches!(kernel.stage, Stage::Statistics | Stage::Coefficients);
+            let gathers = matches!(
+                kernel.stage,
+                Stage::Statistics | Stage::Coefficients | Stage::Fused
+            );
             (kernel.stage != Stage::Finalize || (kernel.width, kernel.channels) == (1, 1))
                 && (kernel.walk != Walk::Wide || gathers)
         });

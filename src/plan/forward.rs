@@ -82,7 +82,16 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Statistics of a window, alone or with the finalize stage.
+    /// Whether a lane has four accesses of each row: where every row starts a page, and neighbouring rows' accesses have
+    /// little of the memory system in common.
+    fn is_wide(&self) -> bool {
+        self.geometry.walk == Walk::Columns
+            && self.geometry.width == 4
+            && self.tuning.team == Team::Lane
+            && (16 * self.geometry.row_stride).is_multiple_of(4096)
+    }
+
+    /// Statistics of a window, alone or with what follows on them.
     fn gather(
         &self,
         to: &mut Vec<Dispatch>,
@@ -91,14 +100,11 @@ impl<'a> Planner<'a> {
         splits: Splits,
         parameters: Parameters,
     ) {
-        let lanes = u64::from(self.tuning.workgroup_size);
-        // whole pages between rows: see the shader
-        let pages = (16 * self.geometry.row_stride).is_multiple_of(4096);
-        let wide = match (self.geometry.walk, self.geometry.width, self.tuning.team) {
-            (Walk::Columns, 4, Team::Lane) if pages => {
-                (window.groups.end - window.groups.start) / (4 * lanes) * (4 * lanes)
-            }
-            _ => 0,
+        let wide = if self.is_wide() {
+            let four = 4 * u64::from(self.tuning.workgroup_size);
+            (window.groups.end - window.groups.start) / four * four
+        } else {
+            0
         };
         let wide = window.groups.start + wide;
         let part = |groups: Range<u64>| {
@@ -164,6 +170,7 @@ impl<'a> Planner<'a> {
     fn fuses(&self) -> bool {
         match self.geometry.walk {
             Walk::Rows | Walk::Quads => true,
+            Walk::Columns if self.is_wide() => true,
             // down one column stores are slow, unless the cache holds the tensor
             Walk::Columns | Walk::Wide => 4 * self.geometry.values() <= self.tuning.fused_bytes,
         }
@@ -371,7 +378,7 @@ pub(super) fn training(
     for window in &windows {
         let splits = planner.splits(window);
         if planner.fuses() {
-            planner.push(to, Stage::Fused, window, splits, planner.parameters);
+            planner.gather(to, Stage::Fused, window, splits, planner.parameters);
         } else {
             planner.gather(to, Stage::Coefficients, window, splits, planner.parameters);
         }

@@ -13,7 +13,7 @@ pub enum Walk {
     Rows,
     /// A unit is neighbouring channels, a row holds one access of each (channels contiguous).
     Columns,
-    /// As `Columns`, and a lane has four accesses of each row (statistics on software adapters).
+    /// As `Columns`, and a lane has four accesses of each row (software adapters).
     Wide,
     /// A unit is four channels, a row is their plane of aligned vec4 (odd inner sizes).
     Quads,
