@@ -68,6 +68,7 @@ fn files(kernel: &Kernel) -> Vec<&'static str> {
             shader!("forward/gather/columns.wgsl"),
             shader!("forward/apply/columns.wgsl"),
         ),
+        Walk::Planes => (&[], "", ""),
         // wide plans are normalized by columns
         Walk::Wide => (&[], shader!("forward/wide/gather.wgsl"), ""),
         Walk::Quads => (
@@ -91,6 +92,9 @@ fn files(kernel: &Kernel) -> Vec<&'static str> {
     let normalize: &[_] = match (kernel.stage, kernel.walk) {
         (Stage::Normalize | Stage::NormalizeGiven, Walk::Columns) => {
             &[shader!("forward/normalize_columns.wgsl")]
+        }
+        (Stage::Normalize | Stage::NormalizeGiven, Walk::Planes) => {
+            &[shader!("forward/normalize_planes.wgsl")]
         }
         (Stage::Normalize | Stage::NormalizeGiven, _) => {
             &[apply, shader!("forward/normalize.wgsl")]
@@ -363,6 +367,7 @@ mod tests {
             (Walk::Columns, 4, 4),
             (Walk::Quads, 4, 4),
             (Walk::Wide, 4, 4),
+            (Walk::Planes, 4, 1),
         ];
         let combines = [
             (Combine::Lane, [8, 1, 1]),
@@ -390,12 +395,14 @@ mod tests {
             }
         }
         kernels.retain(|kernel| {
+            let normalizes = matches!(kernel.stage, Stage::Normalize | Stage::NormalizeGiven);
             let gathers = matches!(
                 kernel.stage,
                 Stage::Statistics | Stage::Coefficients | Stage::Fused
             );
             (kernel.stage != Stage::Finalize || (kernel.width, kernel.channels) == (1, 1))
                 && (kernel.walk != Walk::Wide || gathers)
+                && (kernel.walk != Walk::Planes || normalizes)
         });
         kernels
     }
