@@ -39,16 +39,16 @@ const INFERENCE: [(&str, InferencePass); 2] = [
 fn shapes() -> [(&'static str, Shape); 3] {
     [
         (
-            "channels-first 8x64x56x56",
-            Shape::channels_first(&[8, 64, 56, 56]),
+            "channels-first 8x256x56x56",
+            Shape::channels_first(&[8, 256, 56, 56]),
         ),
         (
-            "channels-last 8x56x56x64",
-            Shape::channels_last(&[8, 56, 56, 64]),
+            "channels-last 8x56x56x256",
+            Shape::channels_last(&[8, 56, 56, 256]),
         ),
         (
-            "channels-first 8x512x7x7",
-            Shape::channels_first(&[8, 512, 7, 7]),
+            "channels-first 8x2048x7x7",
+            Shape::channels_first(&[8, 2048, 7, 7]),
         ),
     ]
     .map(|(name, shape)| (name, shape.expect("small sizes")))
@@ -70,9 +70,8 @@ fn cpu(criterion: &mut Criterion) {
             let options = Inference::default();
             group.bench_function(BenchmarkId::new("inference", path), |bencher| {
                 bencher.iter(|| {
-                    let x = black_box(&x);
-                    pass(x, &mut y, shape, parameters, &zeros, &ones, &options)
-                        .expect("fitting slices");
+                    let (x, y) = (black_box(&x), black_box(&mut y));
+                    pass(x, y, shape, parameters, &zeros, &ones, &options).expect("fitting slices");
                 });
             });
         }
@@ -81,9 +80,8 @@ fn cpu(criterion: &mut Criterion) {
             let options = Training::default().running(None).saved(false);
             group.bench_function(BenchmarkId::new("training", path), |bencher| {
                 bencher.iter(|| {
-                    let x = black_box(&x);
-                    pass(x, &mut y, shape, parameters, &options, None, None)
-                        .expect("fitting slices");
+                    let (x, y) = (black_box(&x), black_box(&mut y));
+                    pass(x, y, shape, parameters, &options, None, None).expect("fitting slices");
                 });
             });
         }
@@ -94,7 +92,7 @@ fn cpu(criterion: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default()
-        .sample_size(20)
+        .sample_size(10)
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(2));
     targets = cpu
