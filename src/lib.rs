@@ -109,6 +109,8 @@
 //! As a dependency, turn the command off: `default-features = false, features = ["vulkan"]`. wgpu is re-exported as
 //! [`wgpu`](mod@wgpu); its major version is part of this API.
 
+#![forbid(unsafe_code)]
+
 // The README's example is a test as well.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
