@@ -1,4 +1,120 @@
 //! Batch normalization as WGSL compute shaders, for anyone's wgpu pipeline.
+//!
+//! ```text
+//! mean = sum(x) / n        var = sum((x - mean)^2) / n        invstd = 1 / sqrt(var + epsilon)
+//! y = (x - mean) * invstd * gamma + beta
+//! ```
+//!
+//! per channel, over its `n` values (Ioffe and Szegedy, 2015). [`Plan::training`] takes mean and variance from the batch
+//! and moves the running statistics; [`Plan::inference`] takes them as given. All of it is f32, in any layout.
+//!
+//! # Four steps
+//!
+//! ```text
+//!   describe                 plan                   bind                     record
+//!
+//!   Shape                                           Kernels
+//!   Training / Inference ──▶ Plan ────────────────▶ Buffers ──▶ Step ──────▶ your compute pass
+//!   Limits                   which dispatches:      checked once,            cheap, cannot fail,
+//!                            pure arithmetic        objects made once        creates nothing
+//! ```
+//!
+//! 1. **Describe.** A [`Shape`] reduces any layout to one triple. [`Training`] and [`Inference`] are the options.
+//! 2. **Plan.** A [`Plan`] is the list of dispatches for a device's [`Limits`]. It knows no GPU. It tells how much
+//!    workspace it needs and what it will run.
+//! 3. **Bind.** [`Plan::bind`] ties a plan to [`Buffers`] and checks everything that can be wrong. One plan binds any
+//!    number of times.
+//! 4. **Record.** [`Step::record`] writes the dispatches into a compute pass of yours. A step is recorded any number of
+//!    times.
+//!
+//! ```no_run
+//! use wgpu_batchnorm::{Buffers, Gpu, GpuOptions, Kernels, Packed, Plan, Shape, Tensor, Training};
+//!
+//! // Any wgpu device and queue will do; `Gpu` is a short way to one.
+//! let gpu = Gpu::blocking(&GpuOptions::default())?;
+//! let kernels = Kernels::new(gpu.device());
+//!
+//! let shape = Shape::channels_first(&[32, 64, 56, 56])?;
+//! let x = gpu.upload(&vec![1.0f32; shape.len() as usize], "x")?;
+//! let y = gpu.zeros(shape.len(), "y")?;
+//!
+//! // gamma 1 and beta 0; running mean 0, running variance 1 and no batches yet; room for what backward needs.
+//! let packed = Packed::new(shape.channels());
+//! let (zeros, ones) = (vec![0.0; 64], vec![1.0; 64]);
+//! let parameters = gpu.upload(&packed.pack(&[&ones, &zeros])?, "parameters")?;
+//! let running = gpu.upload(&packed.pack(&[&zeros, &ones, &zeros])?, "running")?;
+//! let saved = gpu.zeros(packed.saved(), "saved")?;
+//!
+//! let plan = Plan::training(kernels.limits(), shape, &Training::default())?;
+//! let step = plan.bind(
+//!     &kernels,
+//!     Buffers::new(Tensor::whole(&x), Tensor::whole(&y))
+//!         .parameters(Tensor::whole(&parameters))
+//!         .running(Tensor::whole(&running))
+//!         .saved(Tensor::whole(&saved)),
+//! )?;
+//!
+//! let mut encoder = gpu.device().create_command_encoder(&Default::default());
+//! let mut pass = encoder.begin_compute_pass(&Default::default());
+//! step.record(&mut pass); // among your own shaders
+//! drop(pass);
+//! gpu.queue().submit([encoder.finish()]);
+//!
+//! let y: Vec<f32> = gpu.blocking_download(Tensor::whole(&y))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Who owns what
+//!
+//! You own the device, the queue, the encoder, the pass and the tensors. A [`Tensor`] is a range of a buffer: an offset
+//! that is any multiple of 4, and a length. Several tensors may share one buffer, and `y` may be `x`. The crate makes
+//! pipelines (kept in [`Kernels`]) and, in [`Plan::bind`], bind groups, a small uniform buffer and a workspace that you may
+//! give instead.
+//!
+//! Nothing submits or waits but the conveniences that say so: [`Gpu::run`] submits; [`Gpu::wait`] waits; the reads of
+//! [`Gpu`] and [`Layer`] submit a copy and wait for it. [`Step::record`] sets the pass's pipeline and bind group 0.
+//!
+//! # Vectors per channel
+//!
+//! gamma and beta travel in one tensor, and so do the running statistics and what is saved for the backward pass.
+//! [`Packed`] says how: each vector starts at a multiple of 256 bytes, so that an optimizer can bind it alone. gamma and
+//! beta in tensors of their own are taken too ([`Buffers::gamma`], [`Buffers::beta`]), as are fixed statistics
+//! ([`Buffers::statistics`]). A [`Layer`] holds all of them and reads and writes PyTorch's `.safetensors` names.
+//!
+//! # Numbers
+//!
+//! - Statistics are one read of `x`. Values are summed in blocks, as deviations from a value near them, and blocks are
+//!   merged by count, mean and sum of squared deviations (Chan, Golub and LeVeque, 1979). Sums of squares, which lose
+//!   the variance at large means, are not used.
+//! - The mean is kept in two f32 parts, `hi` and `lo`. The result is `(x - hi) * s + t`, where `s = gamma * invstd` and
+//!   `t = beta - lo * s`. So a mean of a million with a deviation of one costs no digits of `y`.
+//! - Training with a NaN or an infinity in a channel makes that channel NaN and no other. In inference it touches its own
+//!   element only. A driver may be free to assume that there are none: WGSL permits it.
+//! - An empty batch computes nothing and leaves the running statistics as they are. One value per channel is an error in
+//!   training where the running variance is unbiased.
+//! - The same device, driver and plan give the same bits.
+//!
+//! [`mod@reference`] has every stage in f64, written plainly from the formulas: what the shaders are tested against.
+//! [`cpu`] is the fast path of the processor, with the numbers of the shaders. [`yardstick`] is the copy kernel that speeds
+//! are measured against.
+//!
+//! # Features
+//!
+//! | feature | what it adds | by default |
+//! |---|---|---|
+//! | `vulkan`, `metal`, `dx12`, `gles` | a backend of wgpu | yes |
+//! | `webgpu` | the browser's WebGPU, a backend of wgpu | no |
+//! | `cli` | the command `wgpu-batchnorm` and what it depends on | yes |
+//!
+//! As a dependency, turn the command off: `default-features = false, features = ["vulkan"]`. wgpu is re-exported as
+//! [`wgpu`](mod@wgpu); its major version is part of this API.
+
+#![forbid(unsafe_code)]
+
+// The README's example is a test as well.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod bind;
 pub mod cpu;

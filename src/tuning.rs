@@ -36,6 +36,9 @@ pub struct Tuning {
     pub tile_rows: u32,
     /// Bytes up to which a channels-last tensor is normalized in one dispatch.
     pub fused_bytes: u64,
+    /// Bytes up to which inference normalizes a channels-first tensor with few values of a channel in a row (7x7) channel
+    /// by channel; larger ones go row by row. Only where a lane walks a unit.
+    pub cache_bytes: u64,
 }
 
 impl Tuning {
@@ -54,6 +57,7 @@ impl Tuning {
                 block: 64,
                 tile_rows: 256,
                 fused_bytes: 256 << 10,
+                cache_bytes: 8 << 20,
             },
             AdapterKind::Integrated | AdapterKind::Discrete => Self {
                 workgroup_size: 256.min(limits.workgroup_size),
@@ -67,6 +71,7 @@ impl Tuning {
                 block: 16,
                 tile_rows: 8,
                 fused_bytes: 64 << 10,
+                cache_bytes: u64::MAX,
             },
         }
     }

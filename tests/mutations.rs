@@ -32,12 +32,20 @@ enum Input {
     ColumnsFarOff(Path),
     ColumnsOutlier(Path),
     ColumnsInference,
-    Wide,
+    /// Statistics and coefficients in one dispatch.
+    ColumnsCoefficients,
+    /// Rows of whole pages, in one dispatch and with a stage of statistics.
+    Wide(Path),
     WideOutlier,
     Quads(Path),
     /// Means a million apart from channel to channel.
     QuadsApart(Path),
     QuadsInference,
+    /// Planes of which a channel has several accesses.
+    QuadsWide,
+    /// Rows that go through all channels.
+    Planes,
+    PlanesWindows,
     /// Bindings of 4 KiB.
     Windows,
     /// Two workgroups per dimension.
@@ -107,10 +115,6 @@ impl Input {
         let columns = |distribution| Problem::training(shape(1213, 12, 1), distribution, 1);
         let quads = || Problem::usual(29, 8, 9);
         let mut wide = Problem::usual(23, 1024, 1);
-        wide.tuning = Some(Tuning {
-            fused_bytes: 0,
-            ..whole(lanes())
-        });
         match self {
             Self::Rows(path) => on(Problem::usual(7, 5, 279), path),
             Self::RowsSplitTeams => {
@@ -133,7 +137,7 @@ impl Input {
                 problem.tuning = problem.tuning.map(|tuning| Tuning { block: 1, ..tuning });
                 (problem, device)
             }
-            Self::RowsInference => on(Problem::usual(7, 5, 284).inference(), Split),
+            Self::RowsInference => on(Problem::usual(7, 5, 284).inference(), Whole),
             Self::RowsUnaligned => {
                 let placement = Placement {
                     x: 4,
@@ -146,13 +150,20 @@ impl Input {
             Self::Columns(path) => on(Problem::usual(1213, 12, 1), path),
             Self::ColumnsFarOff(path) => on(columns(FAR_OFF), path),
             Self::ColumnsOutlier(path) => on(columns(OUTLIER), path),
-            Self::ColumnsInference => on(Problem::usual(215, 52, 1).inference(), Split),
-            Self::Wide => (wide, bare().clone()),
+            Self::ColumnsCoefficients => {
+                let tuning = Tuning {
+                    fused_bytes: 0,
+                    ..whole(lanes())
+                };
+                (Problem::usual(1213, 12, 1).tuned(tuning), bare().clone())
+            }
+            Self::ColumnsInference => on(Problem::usual(215, 260, 1).inference(), Split),
+            Self::Wide(path) => on(wide, path),
             Self::WideOutlier => {
                 for value in &mut wide.x[..1024] {
                     *value = 1e6;
                 }
-                (wide, bare().clone())
+                on(wide, Whole)
             }
             Self::Quads(path) => on(quads(), path),
             Self::QuadsApart(path) => {
@@ -163,9 +174,16 @@ impl Input {
                 on(problem, path)
             }
             Self::QuadsInference => on(quads().inference(), Whole),
+            Self::QuadsWide => on(Problem::usual(5, 8, 29), Whole),
+            Self::PlanesWindows => {
+                let device = bare().limited(|limits| limits.binding_bytes = 4 << 10);
+                let problem = Problem::usual(3, 200, 9).inference();
+                (problem.tuned(split(lanes())), device)
+            }
+            Self::Planes => on(Problem::usual(29, 8, 9).inference(), Split),
             Self::Windows => {
                 let device = bare().limited(|limits| limits.binding_bytes = 4 << 10);
-                (Problem::usual(3, 40, 101).tuned(lanes()), device)
+                (Problem::usual(3, 200, 21).tuned(lanes()), device)
             }
             Self::Grids => {
                 let device = bare().limited(|limits| limits.workgroups_per_dimension = 2);
@@ -344,7 +362,7 @@ fn the_geometry_matters() {
 
 #[test]
 fn moments_matter() {
-    use Input::{Columns, Rows, RowsFarOff, RowsLong, RowsNan, RowsOutlier};
+    use Input::{Columns, Rows, RowsFarOff, RowsLong, RowsOutlier};
     assert_noticed(&[
         edit(Rows(Whole), "a.mean + delta * share", "a.mean"),
         edit(
@@ -370,12 +388,6 @@ fn moments_matter() {
             "let shift = sum;",
         ),
         edit(Rows(Whole), "((*tally).center - frame) + shift", "shift"),
-        // a maximum hides what is not a number
-        edit(
-            RowsNan(Whole),
-            "select(m2, M(0.0), m2 < M(0.0))",
-            "max(m2, M(0.0))",
-        ),
         edit(
             RowsLong(Whole),
             "(*tally).total = merge((*tally).total, (*tally).part);",
@@ -536,7 +548,7 @@ fn statistics_by_rows_and_columns_matter() {
             "for (; i + step < end; i += step)",
         ),
         edit(
-            Columns(Split),
+            Columns(Whole),
             "row += count * TEAM_ROWS;",
             "row += count * TEAM_ROWS + 1u;",
         ),
@@ -546,22 +558,59 @@ fn statistics_by_rows_and_columns_matter() {
             "let center = frame;",
         ),
         // four accesses to a lane
-        edit(Wide, "unit / UNITS_ACROSS * (3u * UNITS_ACROSS)", "0u"),
-        edit(Wide, "load_x(i + 3u * APART)", "load_x(i + 2u * APART)"),
-        edit(Wide, "squares.d += vd * vd;", "squares.d += vc * vc;"),
-        edit(Wide, "sum.b += vb;", "sum.b += va;"),
         edit(
-            Wide,
+            Wide(Split),
+            "unit / UNITS_ACROSS * (3u * UNITS_ACROSS)",
+            "0u",
+        ),
+        edit(
+            Wide(Split),
+            "load_x(i + 3u * APART)",
+            "load_x(i + 2u * APART)",
+        ),
+        edit(
+            Wide(Split),
+            "squares.d += vd * vd;",
+            "squares.d += vc * vc;",
+        ),
+        edit(Wide(Split), "sum.b += vb;", "sum.b += va;"),
+        edit(
+            Wide(Split),
             "finish(work, group + APART, frame.b",
             "finish(work, group, frame.b",
         ),
         edit(
-            Wide,
+            Wide(Split),
             "absorb(&c, frame.c, count,",
             "absorb(&c, frame.c, count + 1u,",
         ),
         edit(WideOutlier, "median(first.a, middle.a, last.a)", "first.a"),
-        edit(Wide, "if !work.valid", "if work.valid"),
+        edit(Wide(Split), "if !work.valid", "if work.valid"),
+        edit(
+            Wide(Split),
+            "finish(work, group + 3u * APART, frame.d",
+            "finish(work, group + 2u * APART, frame.d",
+        ),
+        edit(
+            Wide(Whole),
+            "finalize(group + APART, frame.b",
+            "finalize(group, frame.b",
+        ),
+        edit(
+            Wide(Whole),
+            "frame.d, moments.d, true)",
+            "frame.d, moments.c, true)",
+        ),
+        edit(
+            Wide(Whole),
+            "store_y(y + i + 2u * APART, apply(x2, c2));",
+            "",
+        ),
+        edit(
+            Wide(Whole),
+            "store_y(y + i + 3u * APART, apply(x3, c3));",
+            "store_y(y + i + 3u * APART, apply(x3, c2));",
+        ),
         // what partials say, and of whom
         edit(Windows, "+ k - params.first_channel", "+ k"),
         edit(
@@ -602,26 +651,31 @@ fn statistics_by_rows_and_columns_matter() {
 
 #[test]
 fn quads_matter() {
-    use Input::{Quads, QuadsApart, QuadsInference};
+    use Input::{Quads, QuadsApart};
     assert_noticed(&[
-        edit(QuadsInference, "return column * 4u +", "return column *"),
+        // which accesses are a channel's
+        edit(Quads(Whole), "(begin + 3u) / 4u", "begin / 4u"),
         edit(
-            QuadsInference,
-            "at >= vec4(params.columns * 3u)",
-            "at > vec4(params.columns * 3u)",
-        ),
-        edit(QuadsInference, "V(channels.y)", "V(channels.x)"),
-        edit(Quads(Split), "channel == vec4(2u)", "channel == vec4(1u)"),
-        edit(
-            Quads(Split),
-            ">= vec4(params.columns * 2u))\n",
-            "> vec4(params.columns * 2u))\n",
+            Quads(Whole),
+            "end / 4u, begin % 4u, end % 4u",
+            "end / 4u, 0u, end % 4u",
         ),
         edit(
-            Quads(Split),
-            "return (v.x + v.y) + (v.z + v.w);",
-            "return (v.x + v.y) + v.z;",
+            Quads(Whole),
+            "end / 4u, begin % 4u, end % 4u",
+            "end / 4u, begin % 4u, 0u",
         ),
+        edit(
+            Quads(Whole),
+            "return 4u + params.zero;",
+            "return 3u + params.zero;",
+        ),
+        edit(
+            Quads(Whole),
+            "vec4(0u, 1u, 2u, 3u) == vec4(k)",
+            "vec4(0u, 1u, 2u, 3u) >= vec4(k + 1u)",
+        ),
+        // frames
         edit(
             QuadsApart(Whole),
             "vec4(0u, 1u, 2u, 3u) * params.columns + index",
@@ -632,39 +686,119 @@ fn quads_matter() {
             "load_x_value(i + access.w, part.w)",
             "load_x_value(i + access.x, part.x)",
         ),
-        edit(Quads(Whole), "load_x(i) - centers", "load_x(i)"),
+        // sums
         edit(
             Quads(Whole),
-            "sum += collect(column_sum, column);",
-            "sum += collect(column_sum, 0u);",
+            "load_x(i - 1u) - center, position >= vec4(quarter.before)",
+            "load_x(i - 1u) - center, position > vec4(quarter.before)",
         ),
         edit(
             Quads(Whole),
-            "squares += collect(column_squares, column);",
-            "squares += collect(column_squares, 0u);",
+            "load_x(end) - center, position < vec4(quarter.after)",
+            "load_x(end) - center, position <= vec4(quarter.after)",
+        ),
+        edit(Input::QuadsWide, "sums.sum += a + b;", "sums.sum += a;"),
+        edit(
+            Input::QuadsWide,
+            "sums.squares += a * a + b * b;",
+            "sums.squares += a * a;",
+        ),
+        edit(Quads(Split), "add(&sums, load_x(i) - center);", ""),
+        edit(
+            Quads(Split),
+            "(*sums).squares += a * a;",
+            "(*sums).squares += a;",
+        ),
+        edit(Quads(Whole), "(stop - row) * params.columns", "stop - row"),
+        edit(
+            Quads(Split),
+            "return (v.x + v.y) + (v.z + v.w);",
+            "return (v.x + v.y) + v.z;",
         ),
         edit(
             Quads(Whole),
-            "column_squares += a * a;",
-            "column_squares += a;",
+            "component(tally.center, k)",
+            "component(tally.center, 0u)",
         ),
-        edit(Quads(Split), "(stop - row) * params.columns", "stop - row"),
         // normalizing
         edit(
-            Quads(Split),
-            "let pair = row + 1u < work.row_end;",
-            "let pair = false;",
-        ),
-        edit(
-            Quads(Split),
-            "spread(coefficients.shift, column)",
-            "spread(coefficients.shift, 0u)",
+            Quads(Whole),
+            "of_channel(coefficients, k)",
+            "of_channel(coefficients, 0u)",
         ),
         edit(
             Quads(Whole),
-            "(load_x(j) - mean) * scale + shift",
-            "(load_x(i + column) - mean) * scale + shift",
+            "component(all.shift, k)",
+            "component(all.scale, k)",
         ),
+        edit(
+            Input::QuadsWide,
+            "store_y(y + i + 1u, (b - own.mean)",
+            "store_y(y + i + 1u, (a - own.mean)",
+        ),
+        edit(
+            Quads(Whole),
+            "store_y(y + i, (load_x(i) - own.mean) * own.scale + own.shift);",
+            "",
+        ),
+        edit(
+            Quads(Whole),
+            "normalize_shared(end, y + end, coefficients, (end - start) * 4u);",
+            "",
+        ),
+        edit(
+            Quads(Whole),
+            "coefficients, (end - start) * 4u)",
+            "coefficients, (end - start) * 4u + 1u)",
+        ),
+        edit(
+            Quads(Whole),
+            "position >= vec4(params.columns * 2u)",
+            "position > vec4(params.columns * 2u)",
+        ),
+    ]);
+}
+
+#[test]
+fn rows_through_all_channels_matter() {
+    use Input::Planes;
+    assert_noticed(&[
+        edit(
+            Planes,
+            "coefficients(channel + u32(own < WIDTH))",
+            "coefficients(channel)",
+        ),
+        edit(Planes, ">= vec4(own)", "> vec4(own)"),
+        edit(
+            Planes,
+            "(x - plane.mean) * plane.scale + plane.shift",
+            "(x - plane.mean) * plane.scale",
+        ),
+        edit(
+            Planes,
+            "(params.first_column + work.column) * WIDTH",
+            "(params.first_column + work.column)",
+        ),
+        edit(
+            Input::PlanesWindows,
+            "(params.first_column + work.column) * WIDTH",
+            "work.column * WIDTH",
+        ),
+        edit(Planes, "TEAM_COLUMNS * WIDTH / params.inner", "0u"),
+        edit(Planes, "TEAM_COLUMNS * WIDTH % params.inner", "0u"),
+        edit(
+            Planes,
+            "store_y(y + i + 3u * step, apply_plane(d, plane));",
+            "",
+        ),
+        edit(
+            Planes,
+            "store_y(y + i + 2u * step, apply_plane(c, plane));",
+            "store_y(y + i + 2u * step, apply_plane(d, plane));",
+        ),
+        edit(Planes, "store_y(y + i, apply_plane(load_x(i), plane));", ""),
+        edit(Planes, "select(0u, params.inner, over)", "0u"),
+        edit(Planes, "channels_on + u32(over)", "channels_on"),
     ]);
 }
 
@@ -712,11 +846,15 @@ fn finalize_matters() {
             "store_coefficients(1u, work.group",
         ),
         edit(
-            Input::Wide,
+            Input::ColumnsCoefficients,
             "store_coefficients(2u, group, coefficients.shift)",
             "store_coefficients(2u, group, coefficients.mean)",
         ),
-        edit(Input::Wide, "if !work.leads", "if work.leads"),
+        edit(
+            Input::ColumnsCoefficients,
+            "if !work.leads",
+            "if work.leads",
+        ),
         // the mean's remainder
         edit(
             RowsFarOff(Whole),
@@ -753,6 +891,12 @@ fn finalize_matters() {
             Rows(Whole),
             "moments.m2 * params.inverse_count",
             "moments.m2",
+        ),
+        // a maximum hides what is not a number
+        edit(
+            Input::RowsNan(Whole),
+            "let variance = moments.m2 * params.inverse_count;",
+            "let variance = max(moments.m2, 0.0) * params.inverse_count;",
         ),
         edit(
             Bare,
@@ -821,7 +965,7 @@ fn finalize_matters() {
 
 #[test]
 fn normalize_matters() {
-    use Input::{Columns, ColumnsInference, Quads, Rows, RowsFarOff, RowsInference, RowsOutlier};
+    use Input::{Columns, ColumnsInference, Rows, RowsFarOff, RowsInference, RowsOutlier};
     assert_noticed(&[
         // the mean folded into the shift
         edit(
@@ -865,7 +1009,11 @@ fn normalize_matters() {
             "coefficients(work.group)",
             "coefficients(0u)",
         ),
-        edit(Quads(Split), "coefficients(work.group)", "coefficients(0u)"),
+        edit(
+            Input::QuadsInference,
+            "coefficients(work.group)",
+            "coefficients(0u)",
+        ),
         // by rows: the second of two accesses, the last of an odd number
         edit(
             RowsOutlier(Whole),

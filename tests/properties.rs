@@ -138,9 +138,10 @@ fn tuning() -> impl Strategy<Value = Option<Tuning>> {
         select(vec![1u32, 5, 16, 64]),
         select(vec![1u32, 8, 256]),
         select(vec![0u64, 1 << 20]),
+        select(vec![0u64, u64::MAX]),
     )
         .prop_map(
-            |(size, team, workgroups, values, block, tile_rows, fused_bytes)| Tuning {
+            |(size, team, workgroups, values, block, tile_rows, fused_bytes, cache_bytes)| Tuning {
                 workgroup_size: size,
                 team,
                 workgroups,
@@ -148,6 +149,7 @@ fn tuning() -> impl Strategy<Value = Option<Tuning>> {
                 block,
                 tile_rows,
                 fused_bytes,
+                cache_bytes,
             },
         );
     prop::option::weighted(0.9, tuning)
@@ -430,7 +432,11 @@ fn all_branches() -> Branches {
     }
     all.extend(each("Statistics by Wide", &LANE));
     all.extend(each("Coefficients by Columns", &combines));
-    all.extend(each("Coefficients by Wide", &LANE));
+    all.extend(each("Fused by Wide", &LANE));
+    for stage in ["Normalize", "NormalizeGiven"] {
+        let name = format!("{stage} by Planes");
+        all.extend(each(&name, &["Lane", "a window", "a folded grid"]));
+    }
     all.extend(each("Finalize by Rows", &combines));
     // single values where tensors are not aligned or do not divide by four, else vec4
     let widths = ["width 1", "width 4"];

@@ -36,8 +36,8 @@ pub(super) fn check_training(
     shape: Shape,
     parameters: Parameters<'_>,
     options: &Training,
-    running: &Option<RunningMut<'_>>,
-    saved: &Option<SavedMut<'_>>,
+    running: Option<&RunningMut<'_>>,
+    saved: Option<&SavedMut<'_>>,
 ) -> Result<(), HostError> {
     let channels = shape.channels();
     check_epsilon(options.epsilon)?;

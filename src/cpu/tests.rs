@@ -348,6 +348,17 @@ fn the_textbook_agrees_where_the_input_is_easy() {
     }
 }
 
+/// A training step, as written here or as a textbook has it.
+type Pass = fn(
+    &[f32],
+    &mut [f32],
+    Shape,
+    Parameters<'_>,
+    &Training,
+    Option<RunningMut<'_>>,
+    Option<SavedMut<'_>>,
+) -> Result<(), HostError>;
+
 #[test]
 fn what_does_not_fit_is_a_typed_error_and_nothing_is_written() {
     let (x, shape, none) = ([1.0; 6], shape(3, 2, 1), Parameters::default());
@@ -359,15 +370,6 @@ fn what_does_not_fit_is_a_typed_error_and_nothing_is_written() {
         }))
     };
     let mut y = [f32::NAN; 6];
-    type Pass = fn(
-        &[f32],
-        &mut [f32],
-        Shape,
-        Parameters<'_>,
-        &Training,
-        Option<RunningMut<'_>>,
-        Option<SavedMut<'_>>,
-    ) -> Result<(), HostError>;
     for pass in [training as Pass, textbook_training] {
         assert_eq!(
             pass(&x[1..], &mut y, shape, none, &bare(), None, None),

@@ -22,7 +22,15 @@ pub fn textbook_training(
     mut running: Option<RunningMut<'_>>,
     mut saved: Option<SavedMut<'_>>,
 ) -> Result<(), HostError> {
-    check_training(x, y, shape, parameters, options, &running, &saved)?;
+    check_training(
+        x,
+        y,
+        shape,
+        parameters,
+        options,
+        running.as_ref(),
+        saved.as_ref(),
+    )?;
     if shape.is_empty() {
         return Ok(());
     }

@@ -68,8 +68,9 @@ fn files(kernel: &Kernel) -> Vec<&'static str> {
             shader!("forward/gather/columns.wgsl"),
             shader!("forward/apply/columns.wgsl"),
         ),
-        // the other stages of wide plans go by columns
-        Walk::Wide => (&[], shader!("forward/gather_wide.wgsl"), ""),
+        Walk::Planes => (&[], "", ""),
+        // wide plans are normalized by columns
+        Walk::Wide => (&[], shader!("forward/wide/gather.wgsl"), ""),
         Walk::Quads => (
             &[shader!("shared/quads.wgsl")],
             shader!("forward/gather/quads.wgsl"),
@@ -92,13 +93,16 @@ fn files(kernel: &Kernel) -> Vec<&'static str> {
         (Stage::Normalize | Stage::NormalizeGiven, Walk::Columns) => {
             &[shader!("forward/normalize_columns.wgsl")]
         }
+        (Stage::Normalize | Stage::NormalizeGiven, Walk::Planes) => {
+            &[shader!("forward/normalize_planes.wgsl")]
+        }
         (Stage::Normalize | Stage::NormalizeGiven, _) => {
             &[apply, shader!("forward/normalize.wgsl")]
         }
         _ => &[],
     };
     let entry = match kernel.walk {
-        Walk::Wide => "",
+        Walk::Wide => shader!("forward/wide/finish.wgsl"),
         _ => shader!("forward/gather_units.wgsl"),
     };
     let stage: &[_] = match kernel.stage {
@@ -115,6 +119,11 @@ fn files(kernel: &Kernel) -> Vec<&'static str> {
         ],
         Stage::Normalize => &[shader!("forward/coefficients_from/stage.wgsl")],
         Stage::NormalizeGiven => &[shader!("forward/coefficients_from/statistics.wgsl")],
+        Stage::Fused if kernel.walk == Walk::Wide => &[
+            shader!("forward/channel.wgsl"),
+            gather,
+            shader!("forward/wide/fused.wgsl"),
+        ],
         Stage::Fused => &[
             shader!("forward/channel.wgsl"),
             gather,
@@ -358,6 +367,7 @@ mod tests {
             (Walk::Columns, 4, 4),
             (Walk::Quads, 4, 4),
             (Walk::Wide, 4, 4),
+            (Walk::Planes, 4, 1),
         ];
         let combines = [
             (Combine::Lane, [8, 1, 1]),
@@ -385,9 +395,14 @@ mod tests {
             }
         }
         kernels.retain(|kernel| {
-            let gathers = matches!(kernel.stage, Stage::Statistics | Stage::Coefficients);
+            let normalizes = matches!(kernel.stage, Stage::Normalize | Stage::NormalizeGiven);
+            let gathers = matches!(
+                kernel.stage,
+                Stage::Statistics | Stage::Coefficients | Stage::Fused
+            );
             (kernel.stage != Stage::Finalize || (kernel.width, kernel.channels) == (1, 1))
                 && (kernel.walk != Walk::Wide || gathers)
+                && (kernel.walk != Walk::Planes || normalizes)
         });
         kernels
     }

@@ -15,6 +15,9 @@ use crate::tuning::{Team, Tuning};
 /// Bytes of a partial: count, frame, mean and M2 of one channel in one split.
 const PARTIAL_BYTES: u64 = 16;
 
+/// Accesses in a row of a channel up to which its runs are short: 256 bytes, four cache lines.
+const SHORT_RUN: u64 = 16;
+
 /// What planning a program goes by.
 struct Planner<'a> {
     limits: &'a Limits,
@@ -50,6 +53,7 @@ impl<'a> Planner<'a> {
             parameters: Parameters {
                 vector_stride: u32::try_from(Packed::new(shape.channels()).stride())
                     .expect("packed vectors fit into a binding"),
+                inner: u32::try_from(shape.inner()).unwrap_or(u32::MAX),
                 inverse_count: (1.0 / n as f64) as f32,
                 bessel: 1.0,
                 ..parameters
@@ -76,13 +80,20 @@ impl<'a> Planner<'a> {
         match self.geometry.walk {
             Walk::Rows => Splits::new(size(&window.rows), size(&window.columns), wanted),
             // the channels of a group share its columns
-            Walk::Columns | Walk::Wide | Walk::Quads => {
-                Splits::new(size(&window.rows), 1, wanted).with_all_columns(size(&window.columns))
-            }
+            _ => Splits::new(size(&window.rows), 1, wanted).with_all_columns(size(&window.columns)),
         }
     }
 
-    /// Statistics of a window, alone or with the finalize stage.
+    /// Whether a lane has four accesses of each row: where every row starts a page, and neighbouring rows' accesses have
+    /// little of the memory system in common.
+    fn is_wide(&self) -> bool {
+        self.geometry.walk == Walk::Columns
+            && self.geometry.width == 4
+            && self.tuning.team == Team::Lane
+            && (16 * self.geometry.row_stride).is_multiple_of(4096)
+    }
+
+    /// Statistics of a window, alone or with what follows on them.
     fn gather(
         &self,
         to: &mut Vec<Dispatch>,
@@ -91,14 +102,11 @@ impl<'a> Planner<'a> {
         splits: Splits,
         parameters: Parameters,
     ) {
-        let lanes = u64::from(self.tuning.workgroup_size);
-        // whole pages between rows: see the shader
-        let pages = (16 * self.geometry.row_stride).is_multiple_of(4096);
-        let wide = match (self.geometry.walk, self.geometry.width, self.tuning.team) {
-            (Walk::Columns, 4, Team::Lane) if pages => {
-                (window.groups.end - window.groups.start) / (4 * lanes) * (4 * lanes)
-            }
-            _ => 0,
+        let wide = if self.is_wide() {
+            let four = 4 * u64::from(self.tuning.workgroup_size);
+            (window.groups.end - window.groups.start) / four * four
+        } else {
+            0
         };
         let wide = window.groups.start + wide;
         let part = |groups: Range<u64>| {
@@ -164,20 +172,78 @@ impl<'a> Planner<'a> {
     fn fuses(&self) -> bool {
         match self.geometry.walk {
             Walk::Rows | Walk::Quads => true,
+            Walk::Columns if self.is_wide() => true,
             // down one column stores are slow, unless the cache holds the tensor
-            Walk::Columns | Walk::Wide => 4 * self.geometry.values() <= self.tuning.fused_bytes,
+            _ => 4 * self.geometry.values() <= self.tuning.fused_bytes,
         }
     }
 
     fn normalize(&self, to: &mut Vec<Dispatch>, stage: Stage, windows: &[Window]) {
         for window in windows {
-            match self.geometry.walk {
-                Walk::Rows | Walk::Quads => {
-                    self.push(to, stage, window, self.splits(window), self.parameters);
-                }
-                Walk::Columns | Walk::Wide => self.normalize_columns(to, stage, window),
+            if self.has_short_runs() {
+                self.normalize_planes(to, stage, window);
+            } else if self.geometry.walk == Walk::Columns {
+                self.normalize_columns(to, stage, window);
+            } else {
+                self.push(to, stage, window, self.splits(window), self.parameters);
             }
         }
+    }
+
+    /// Whether a channel's runs are so short, in a tensor so large, that walking one channel from row to row is slow.
+    fn has_short_runs(&self) -> bool {
+        let short = match self.geometry.walk {
+            Walk::Rows => self.geometry.width == 4 && self.geometry.columns <= SHORT_RUN,
+            Walk::Quads => self.geometry.columns <= 4 * SHORT_RUN,
+            _ => false,
+        };
+        short
+            && self.tuning.team == Team::Lane
+            && self.geometry.rows > 1
+            && 4 * self.geometry.values() > self.tuning.cache_bytes
+    }
+
+    /// Rows that go through all channels are the columns of one group.
+    fn normalize_planes(&self, to: &mut Vec<Dispatch>, stage: Stage, window: &Window) {
+        let per_group = self.geometry.columns;
+        let columns = window.groups.start * per_group..window.groups.end * per_group;
+        let geometry = Geometry {
+            walk: Walk::Planes,
+            channels_per_group: 1,
+            groups: 1,
+            columns: self.geometry.groups * per_group,
+            ..self.geometry
+        };
+        let window = Window {
+            groups: 0..1,
+            columns,
+            ..window.clone()
+        };
+        let rows = window.rows.end - window.rows.start;
+        let columns = window.columns.end - window.columns.start;
+        let row_splits = rows.div_ceil(4).min(u64::from(self.tuning.workgroups));
+        let split_rows = rows.div_ceil(row_splits).next_multiple_of(4).min(rows);
+        let lanes = Lanes::for_columns(self.tuning, columns);
+        let row_splits = rows.div_ceil(split_rows);
+        let splits = Splits::new(
+            1,
+            columns,
+            u64::from(self.tuning.workgroups).div_ceil(row_splits),
+        );
+        let splits = Splits {
+            split_rows,
+            row_splits,
+            ..splits
+        };
+        to.extend(dispatches(
+            stage,
+            &geometry,
+            &window,
+            splits,
+            lanes,
+            (self.limits, self.tuning),
+            self.parameters,
+        ));
     }
 
     /// Channels-last: the groups of channels are the columns of one group.
@@ -371,7 +437,7 @@ pub(super) fn training(
     for window in &windows {
         let splits = planner.splits(window);
         if planner.fuses() {
-            planner.push(to, Stage::Fused, window, splits, planner.parameters);
+            planner.gather(to, Stage::Fused, window, splits, planner.parameters);
         } else {
             planner.gather(to, Stage::Coefficients, window, splits, planner.parameters);
         }

@@ -13,10 +13,12 @@ pub enum Walk {
     Rows,
     /// A unit is neighbouring channels, a row holds one access of each (channels contiguous).
     Columns,
-    /// As `Columns`, and a lane has four accesses of each row (statistics on software adapters).
+    /// As `Columns`, and a lane has four accesses of each row (software adapters).
     Wide,
     /// A unit is four channels, a row is their plane of aligned vec4 (odd inner sizes).
     Quads,
+    /// A unit is rows that go through all channels (normalizing short runs on software adapters).
+    Planes,
 }
 
 impl Walk {
@@ -27,6 +29,7 @@ impl Walk {
             Self::Columns => "columns",
             Self::Wide => "wide columns",
             Self::Quads => "quads",
+            Self::Planes => "planes",
         }
     }
 }
@@ -67,7 +70,12 @@ impl Geometry {
                 channels_per_group: width,
             };
         }
-        if fours(channels) && !fours(inner) && team == Team::Lane && 4 * inner <= window {
+        if fours(channels)
+            && !fours(inner)
+            && inner > 4
+            && team == Team::Lane
+            && 4 * inner <= window
+        {
             return Self {
                 walk: Walk::Quads,
                 width: 4,

@@ -154,7 +154,7 @@ pub(super) fn dispatches<'a>(
         * splits.split_columns.div_ceil(lanes.team_columns);
     let (walked, per_channel) = match geometry.walk {
         Walk::Rows => (accesses, geometry.width),
-        Walk::Columns | Walk::Wide => (accesses, 1),
+        Walk::Columns | Walk::Wide | Walk::Planes => (accesses, 1),
         Walk::Quads => (splits.split_rows, splits.split_columns),
     };
     let block = match stage {

@@ -60,6 +60,8 @@ parameters! {
     channels: u32,
     /// The first of them.
     first_channel: u32,
+    /// Values of a channel in a row.
+    inner: u32,
     /// Values between two packed per-channel vectors of the caller.
     vector_stride: u32,
     /// Whether the running statistics are the plain average of all batches.

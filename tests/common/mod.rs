@@ -35,6 +35,7 @@ pub fn lanes() -> Tuning {
         block: 64,
         tile_rows: 256,
         fused_bytes: 256 << 10,
+        cache_bytes: 8 << 20,
     }
 }
 
@@ -48,6 +49,7 @@ pub fn teams(workgroup_size: u32) -> Tuning {
         block: 16,
         tile_rows: 8,
         fused_bytes: 64 << 10,
+        cache_bytes: u64::MAX,
     }
 }
 
@@ -57,6 +59,7 @@ pub fn whole(tuning: Tuning) -> Tuning {
         workgroups: 1,
         values_per_workgroup: 1 << 20,
         fused_bytes: u64::MAX,
+        cache_bytes: u64::MAX,
         ..tuning
     }
 }
@@ -67,6 +70,7 @@ pub fn split(tuning: Tuning) -> Tuning {
         workgroups: 64,
         values_per_workgroup: 16,
         fused_bytes: 0,
+        cache_bytes: 0,
         ..tuning
     }
 }

@@ -1,4 +1,4 @@
-// Moments of quads: see shared/quads.wgsl.
+// Moments of quads, channel by channel: see shared/quads.wgsl.
 
 fn frame(work: Work) -> M {
     let first = work.row_begin;
@@ -27,32 +27,64 @@ fn channel_values(work: Work, row: u32, index: u32) -> M {
 
 fn gather(work: Work, frame: M) -> Moments {
     var tally = new_tally(frame);
-    // rows are blocks already
-    var block = min(FIRST_BLOCK / 4u, params.block);
-    let row_stride = params.row_stride;
+    // a row is a block already
+    var block = 1u;
     var row = work.row;
     while row < work.row_end {
         let stop = min(work.row_end, row + block);
         var sum = M(0.0);
         var squares = M(0.0);
-        // down the rows: a lane keeps its place in the plane, and folds to channels once for all rows
-        for (var column = 0u; column < params.columns; column++) {
-            let centers = spread(tally.center, column);
-            var column_sum = V(0.0);
-            var column_squares = V(0.0);
-            var i = work.x + row * row_stride + column;
-            for (var r = row; r < stop; r++) {
-                let a = load_x(i) - centers;
-                column_sum += a;
-                column_squares += a * a;
-                i += row_stride;
-            }
-            sum += collect(column_sum, column);
-            squares += collect(column_squares, column);
+        for (var k = 0u; k < four_channels(); k++) {
+            let sums = sum_channel(work.x, row, stop, k, component(tally.center, k));
+            sum = with_channel(sum, k, sum4(sums.sum));
+            squares = with_channel(squares, k, sum4(sums.squares));
         }
         absorb(&tally, frame, (stop - row) * params.columns, sum, squares);
         block = min(block * BLOCK_GROWTH, params.block);
         row = stop;
     }
     return moments_of(tally);
+}
+
+struct Sums {
+    sum: V,
+    squares: V,
+}
+
+fn sum_channel(x: u32, row_begin: u32, row_end: u32, k: u32, center: f32) -> Sums {
+    let quarter = quarter(k);
+    let position = vec4(0u, 1u, 2u, 3u);
+    let row_stride = params.row_stride;
+    var sums: Sums;
+    for (var row = row_begin; row < row_end; row++) {
+        let start = x + row * row_stride;
+        var i = start + quarter.first_whole;
+        let end = start + quarter.end_whole;
+        if quarter.before > 0u {
+            add(&sums, select(V(0.0), load_x(i - 1u) - center, position >= vec4(quarter.before)));
+        }
+        // two accesses in flight
+        for (; i + 1u < end; i += 2u) {
+            let a = load_x(i) - center;
+            let b = load_x(i + 1u) - center;
+            sums.sum += a + b;
+            sums.squares += a * a + b * b;
+        }
+        if i < end {
+            add(&sums, load_x(i) - center);
+        }
+        if quarter.after > 0u {
+            add(&sums, select(V(0.0), load_x(end) - center, position < vec4(quarter.after)));
+        }
+    }
+    return sums;
+}
+
+fn add(sums: ptr<function, Sums>, a: V) {
+    (*sums).sum += a;
+    (*sums).squares += a * a;
+}
+
+fn sum4(v: vec4<f32>) -> f32 {
+    return (v.x + v.y) + (v.z + v.w);
 }

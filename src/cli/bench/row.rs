@@ -271,7 +271,7 @@ mod tests {
         };
         let (error, message) = check(&problem, &wrong).expect("a reference");
         assert!((error - 1e-3).abs() < 1e-6);
-        assert!(message.is_some_and(|message| message.contains("y") && message.contains("1.001")));
+        assert!(message.is_some_and(|message| message.contains('y') && message.contains("1.001")));
         let nan = Solution {
             y: vec![f32::NAN, 1.0],
             state: None,

@@ -99,7 +99,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     if values.len() % 2 == 1 {
         values[middle]
     } else {
-        (values[middle - 1] + values[middle]) / 2.0
+        values[middle - 1].midpoint(values[middle])
     }
 }
 

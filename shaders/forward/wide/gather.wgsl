@@ -8,6 +8,14 @@ struct Four {
     d: M,
 }
 
+struct FourMoments {
+    a: Moments,
+    b: Moments,
+    c: Moments,
+    d: Moments,
+}
+
+// Groups from one of a lane's four to the next.
 const APART: u32 = UNITS_ACROSS;
 
 fn load_four(i: u32) -> Four {
@@ -72,9 +80,6 @@ fn main(invocation: Invocation) {
         absorb(&d, frame.d, count, sum.d, squares.d);
         block = min(block * BLOCK_GROWTH, params.block);
     }
-    let group = work.group + skipped;
-    finish(work, group, frame.a, moments_of(a));
-    finish(work, group + APART, frame.b, moments_of(b));
-    finish(work, group + 2u * APART, frame.c, moments_of(c));
-    finish(work, group + 3u * APART, frame.d, moments_of(d));
+    let moments = FourMoments(moments_of(a), moments_of(b), moments_of(c), moments_of(d));
+    finish_four(work, x, work.group + skipped, frame, moments);
 }
