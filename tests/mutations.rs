@@ -157,7 +157,7 @@ impl Input {
                 };
                 (Problem::usual(1213, 12, 1).tuned(tuning), bare().clone())
             }
-            Self::ColumnsInference => on(Problem::usual(215, 260, 1).inference(), Split),
+            Self::ColumnsInference => on(Problem::usual(215, 236, 1).inference(), Split),
             Self::Wide(path) => on(wide, path),
             Self::WideOutlier => {
                 for value in &mut wide.x[..1024] {
@@ -180,7 +180,15 @@ impl Input {
                 let problem = Problem::usual(3, 200, 9).inference();
                 (problem.tuned(split(lanes())), device)
             }
-            Self::Planes => on(Problem::usual(29, 8, 9).inference(), Split),
+            Self::Planes => {
+                // several turns for a lane
+                let tuning = Tuning {
+                    workgroups: 2,
+                    ..split(lanes())
+                };
+                let problem = Problem::usual(29, 8, 9).inference();
+                (problem.tuned(tuning), bare().clone())
+            }
             Self::Windows => {
                 let device = bare().limited(|limits| limits.binding_bytes = 4 << 10);
                 (Problem::usual(3, 200, 21).tuned(lanes()), device)
