@@ -143,7 +143,7 @@ pub use layer::{load_layers, save_layers};
 pub use limits::{AdapterKind, Limits, SubgroupSizes};
 pub use options::{DEFAULT_EPSILON, Inference, Running, RunningVariance, Training, Update};
 pub use packed::Packed;
-pub use plan::{DispatchInfo, Plan, Stage, Walk};
+pub use plan::{Combine, DispatchInfo, Plan, Stage, Walk};
 pub use shape::Shape;
 pub use step::Step;
 pub use tensor::{Buffers, Tensor};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::kernels::Compiled;
+use crate::plan::DispatchInfo;
 
 /// A plan bound to tensors. Recording it is cheap, cannot fail, and creates no GPU object; it may be recorded any number
 /// of times, into any passes of its device.
@@ -17,12 +18,17 @@ pub(crate) struct Recorded {
     pub label: String,
     pub compiled: Arc<Compiled>,
     pub bind_group: wgpu::BindGroup,
-    pub grid: [u32; 2],
+    pub info: DispatchInfo,
 }
 
 impl Step {
     pub(crate) const fn new(dispatches: Vec<Recorded>) -> Self {
         Self { dispatches }
+    }
+
+    /// The dispatches in order, as they are for the tensors that were bound.
+    pub fn dispatches(&self) -> impl Iterator<Item = DispatchInfo> + '_ {
+        self.dispatches.iter().map(|dispatch| dispatch.info)
     }
 
     /// Records every dispatch of the step, in order, into the caller's pass.
@@ -35,7 +41,7 @@ impl Step {
             pass.push_debug_group(&dispatch.label);
             pass.set_pipeline(&dispatch.compiled.pipeline);
             pass.set_bind_group(0, &dispatch.bind_group, &[]);
-            let [x, y] = dispatch.grid;
+            let [x, y] = dispatch.info.grid;
             pass.dispatch_workgroups(x, y, 1);
             pass.pop_debug_group();
         }

@@ -7,13 +7,20 @@ fn main(invocation: Invocation) {
         partial_mean(work, params.rows / 2u),
         partial_mean(work, params.rows - 1u),
     );
-    var moments = no_moments();
-    for (var row = work.row; row < work.row_end; row += TEAM_ROWS) {
-        let part = load_partial(work.x + row * params.row_stride);
-        let mean = (bitcast<f32>(part.y) - frame) + bitcast<f32>(part.z);
-        moments = merge(moments, Moments(part.x, mean, bitcast<f32>(part.w)));
+    // partials merge into parts and parts into the total, as values do: see Tally
+    var total = no_moments();
+    var row = work.row;
+    while row < work.row_end {
+        let stop = min(work.row_end, row + params.block * TEAM_ROWS);
+        var part = no_moments();
+        for (; row < stop; row += TEAM_ROWS) {
+            let partial = load_partial(work.x + row * params.row_stride);
+            let mean = (bitcast<f32>(partial.y) - frame) + bitcast<f32>(partial.z);
+            part = merge(part, Moments(partial.x, mean, bitcast<f32>(partial.w)));
+        }
+        total = merge(total, part);
     }
-    moments = combine(invocation, moments);
+    let moments = combine(invocation, total);
     let coefficients = finalize(work.group, frame, moments, work.leads);
     if work.leads {
         store_coefficients(0u, work.group, coefficients.mean);

@@ -275,7 +275,7 @@ fn record(
             label,
             compiled,
             bind_group,
-            grid: dispatch.grid,
+            info: dispatch.info(),
         }
     });
     Step::new(steps.collect())

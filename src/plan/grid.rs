@@ -157,7 +157,11 @@ pub(super) fn dispatches<'a>(
         Walk::Columns | Walk::Wide | Walk::Planes => (accesses, 1),
         Walk::Quads => (splits.split_rows, splits.split_columns),
     };
-    let block = ((walked as f64).cbrt().ceil() as u64).max(u64::from(tuning.block));
+    let block = match stage {
+        // two nested sums: partials are few
+        Stage::Finalize => (walked as f64).sqrt().ceil() as u64,
+        _ => ((walked as f64).cbrt().ceil() as u64).max(u64::from(tuning.block)),
+    };
     let parameters = Parameters {
         units: narrow(units),
         groups: narrow(groups),

@@ -133,7 +133,8 @@ impl Lanes {
 
 /// How the lanes of a unit combine what they found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Combine {
+#[non_exhaustive]
+pub enum Combine {
     /// The unit belongs to one lane.
     Lane,
     /// Through workgroup memory.
@@ -144,7 +145,7 @@ pub(crate) enum Combine {
     Subgroup,
 }
 
-/// A planned dispatch, for reading: see [`Plan::dispatches`].
+/// A planned dispatch, for reading: see [`Plan::dispatches`] and [`Step::dispatches`](crate::Step::dispatches).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DispatchInfo {
@@ -154,12 +155,31 @@ pub struct DispatchInfo {
     pub walk: Walk,
     /// Values in one access of the tensor: 4 or 1.
     pub width: u64,
+    /// How the lanes of a unit combine what they found.
+    pub combine: Combine,
     /// Lanes of a workgroup.
     pub workgroup_size: u64,
     /// Workgroups in x and y.
     pub grid: [u32; 2],
+    /// The number of the first of them: not 0 where a grid is longer than one dispatch may be.
+    pub first_workgroup: u32,
     /// Bytes of the tensor in the bound window.
     pub window_bytes: u64,
+}
+
+impl Dispatch {
+    pub(crate) const fn info(&self) -> DispatchInfo {
+        DispatchInfo {
+            stage: self.kernel.stage,
+            walk: self.kernel.walk,
+            width: self.kernel.width,
+            combine: self.kernel.combine,
+            workgroup_size: self.kernel.lanes.workgroup_size(),
+            grid: self.grid,
+            first_workgroup: self.parameters.first_workgroup,
+            window_bytes: 4 * (self.window.end - self.window.start),
+        }
+    }
 }
 
 impl Plan {
@@ -278,14 +298,7 @@ impl Plan {
 
     /// The dispatches in order, as they are for tensors that start at multiples of 16 bytes.
     pub fn dispatches(&self) -> impl Iterator<Item = DispatchInfo> + '_ {
-        self.aligned.dispatches.iter().map(|dispatch| DispatchInfo {
-            stage: dispatch.kernel.stage,
-            walk: dispatch.kernel.walk,
-            width: dispatch.kernel.width,
-            workgroup_size: dispatch.kernel.lanes.workgroup_size(),
-            grid: dispatch.grid,
-            window_bytes: 4 * (dispatch.window.end - dispatch.window.start),
-        })
+        self.aligned.dispatches.iter().map(Dispatch::info)
     }
 
     pub(crate) const fn needs(&self) -> Needs {

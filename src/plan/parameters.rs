@@ -51,7 +51,8 @@ parameters! {
     split_columns: u32,
     /// Splits along the columns.
     column_splits: u32,
-    /// Accesses that a lane sums before it merges them into its moments; of quads, rows.
+    /// Accesses that a lane sums before it merges them into its moments; of quads, rows; in finalize,
+    /// partials.
     block: u32,
     /// Values per channel of which a lane merges blocks before it merges them into its total.
     part: u32,

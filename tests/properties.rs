@@ -1,0 +1,491 @@
+//! Whatever shape, layout, offsets, options, tuning and limits are asked for: the result is right, or refused by a typed
+//! error that has a reason. Needs an adapter.
+
+mod common;
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use common::{
+    Device, Distribution, Placement, Problem, Refusal, Statistics, Target, Workspace, bare, shape,
+    with_subgroups,
+};
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use wgpu_batchnorm::{
+    BindError, DispatchInfo, Packed, PlanError, Running, RunningVariance, Team, Tuning, Update,
+};
+
+/// A problem before its numbers are drawn.
+#[derive(Clone, Debug)]
+struct Case {
+    sizes: (u64, u64, u64),
+    /// A hard one, or values that differ by channel.
+    distribution: Option<usize>,
+    options: Options,
+    placement: Placement,
+    tuning: Option<Tuning>,
+    subgroups: bool,
+    /// Bytes of a binding.
+    bindings: Option<u64>,
+    /// Workgroups per dimension.
+    dimension: Option<u32>,
+}
+
+#[derive(Clone, Debug)]
+struct Options {
+    training: bool,
+    gamma: bool,
+    beta: bool,
+    epsilon: f32,
+    rule: Option<Running>,
+    saved: bool,
+    packed: bool,
+    steps: u32,
+}
+
+fn sizes() -> impl Strategy<Value = (u64, u64, u64)> {
+    prop_oneof![
+        // anything small
+        4 => (1u64..7, 1u64..20, 1u64..60),
+        // long rows, of vec4 and of single values
+        2 => (1u64..4, 1u64..4, 200u64..4000),
+        2 => (1u64..4, 1u64..4, (50u64..1000).prop_map(|fours| 4 * fours)),
+        // channels-last
+        2 => (1u64..300, 1u64..70, Just(1u64)),
+        2 => (1u64..300, (1u64..20).prop_map(|fours| 4 * fours), Just(1u64)),
+        2 => (30u64..900, Just(4u64), Just(1u64)),
+        // rows of whole pages
+        1 => (1u64..40, Just(1024u64), Just(1u64)),
+        // odd planes of channels in fours
+        2 => (1u64..60, (1u64..5).prop_map(|fours| 4 * fours), (0u64..13).prop_map(|n| 2 * n + 3)),
+        // nothing
+        1 => select(vec![(0u64, 3u64, 5u64), (2, 3, 0), (0, 8, 1), (4, 0, 2)]),
+        // one value
+        1 => (Just(1u64), 1u64..20, Just(1u64)),
+    ]
+}
+
+fn options() -> impl Strategy<Value = Options> {
+    let update = prop_oneof![
+        Just(Update::Cumulative),
+        select(vec![0.0, 0.1, 0.5, 1.0]).prop_map(Update::Exponential),
+    ];
+    let variance = select(vec![RunningVariance::Unbiased, RunningVariance::Biased]);
+    let rule = (update, variance).prop_map(|(update, variance)| Running { update, variance });
+    (
+        prop::bool::weighted(0.75),
+        any::<bool>(),
+        any::<bool>(),
+        select(vec![1e-5f32, 1e-3, 1.0]),
+        prop::option::of(rule),
+        any::<bool>(),
+        any::<bool>(),
+        1u32..4,
+    )
+        .prop_map(
+            |(training, gamma, beta, epsilon, rule, saved, packed, steps)| Options {
+                training,
+                gamma,
+                beta,
+                epsilon,
+                rule,
+                saved,
+                packed,
+                steps,
+            },
+        )
+}
+
+fn placement() -> impl Strategy<Value = Placement> {
+    let offset = || {
+        prop_oneof![
+            2 => Just(0u64),
+            1 => select(vec![4u64, 8, 12, 16, 32, 252, 256, 260]),
+        ]
+    };
+    let y = prop_oneof![4 => offset().prop_map(Target::At), 1 => Just(Target::InPlace)];
+    (
+        prop::bool::weighted(0.3),
+        select(vec![0usize, 0, 1, 64]),
+        offset(),
+        y,
+        offset(),
+        any::<bool>(),
+        select(vec![Workspace::Own, Workspace::Given]),
+    )
+        .prop_map(
+            |(pooled, gap, x, y, vectors, packed_parameters, workspace)| Placement {
+                pooled,
+                gap,
+                x,
+                y,
+                vectors,
+                packed_parameters,
+                workspace,
+            },
+        )
+}
+
+fn tuning() -> impl Strategy<Value = Option<Tuning>> {
+    let tuning = (
+        select(vec![1u32, 4, 8, 8, 8, 64, 64]),
+        select(vec![Team::Lane, Team::Workgroup]),
+        select(vec![1u32, 3, 16, 300]),
+        select(vec![1u32, 16, 256, 1 << 14]),
+        select(vec![1u32, 5, 16, 64]),
+        select(vec![1u32, 8, 256]),
+        select(vec![0u64, 1 << 20]),
+        select(vec![0u64, 1 << 20]),
+    )
+        .prop_map(
+            |(size, team, workgroups, values, block, tile_rows, fused_bytes, cache_bytes)| Tuning {
+                workgroup_size: size,
+                team,
+                workgroups,
+                values_per_workgroup: values,
+                block,
+                tile_rows,
+                fused_bytes,
+                cache_bytes,
+            },
+        );
+    prop::option::weighted(0.9, tuning)
+}
+
+fn case(small: bool) -> impl Strategy<Value = Case> {
+    let (bindings, dimension) = if small {
+        (
+            select(vec![
+                Some(4u64 << 10),
+                Some(5000),
+                Some(16 << 10),
+                Some(64 << 10),
+            ])
+            .boxed(),
+            select(vec![Some(7u32), Some(2), None]).boxed(),
+        )
+    } else {
+        (Just(None).boxed(), Just(None).boxed())
+    };
+    (
+        sizes(),
+        prop::option::weighted(0.25, 0..Distribution::HARD.len()),
+        options(),
+        placement(),
+        tuning(),
+        any::<bool>(),
+        bindings,
+        dimension,
+    )
+        .prop_map(
+            |(sizes, distribution, options, placement, tuning, subgroups, bindings, dimension)| {
+                Case {
+                    sizes,
+                    distribution,
+                    options,
+                    placement,
+                    tuning,
+                    subgroups,
+                    bindings,
+                    dimension,
+                }
+            },
+        )
+}
+
+impl Case {
+    fn problem(&self) -> Problem {
+        let (outer, channels, inner) = self.sizes;
+        let shape = shape(outer, channels, inner);
+        let mut problem = match self.distribution {
+            Some(index) => Problem::training(shape, Distribution::HARD[index].1, index as u64),
+            None => Problem::usual(outer, channels, inner),
+        };
+        let Options {
+            training,
+            gamma,
+            beta,
+            epsilon,
+            rule,
+            saved,
+            packed,
+            steps,
+        } = self.options;
+        problem.epsilon = epsilon;
+        problem.steps = steps;
+        if training {
+            problem = problem.running(rule);
+            // in place there is nothing left for a backward pass, or for a second step
+            if self.placement.y == Target::InPlace {
+                problem.steps = 1;
+                problem = problem.unsaved();
+            }
+            if !saved {
+                problem = problem.unsaved();
+            }
+        } else {
+            problem = problem.inference();
+            if let Statistics::Given {
+                packed: is_packed, ..
+            } = &mut problem.statistics
+            {
+                *is_packed = packed;
+            }
+            if self.placement.y == Target::InPlace {
+                problem.steps = 1;
+            }
+        }
+        if !gamma {
+            problem.gamma = None;
+        }
+        if !beta {
+            problem.beta = None;
+        }
+        problem.tuning = self.tuning.clone();
+        problem.placed(self.placement)
+    }
+
+    fn device(&self) -> Device {
+        let device = if self.subgroups {
+            with_subgroups()
+        } else {
+            bare()
+        };
+        if self.bindings.is_none() && self.dimension.is_none() {
+            return device.clone();
+        }
+        device.limited(|limits| {
+            limits.binding_bytes = self.bindings.unwrap_or(limits.binding_bytes);
+            limits.workgroups_per_dimension =
+                self.dimension.unwrap_or(limits.workgroups_per_dimension);
+        })
+    }
+
+    /// Whether a refusal is one that the documentation promises for this case.
+    fn has_reason(&self, refusal: &Refusal) -> bool {
+        let (outer, channels, inner) = self.sizes;
+        let unbiased = |rule: Running| rule.variance == RunningVariance::Unbiased;
+        let small = self.bindings.is_some();
+        match refusal {
+            Refusal::Plan(PlanError::SingleValue) => {
+                outer * inner == 1
+                    && self.options.training
+                    && self.options.rule.is_some_and(unbiased)
+            }
+            Refusal::Plan(PlanError::Channels { needed, limit, .. }) => {
+                needed > limit && small && 4 * Packed::new(channels).saved() + 256 >= *needed
+            }
+            Refusal::Plan(PlanError::Limit { given, needed, .. }) => {
+                needed > given && small && self.options.training
+            }
+            Refusal::Bind(BindError::Apart { needed, limit, .. }) => {
+                needed > limit && small && self.placement.pooled
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Branches of plans, in words.
+type Branches = BTreeSet<String>;
+
+fn branches(case: &Case, dispatches: &[DispatchInfo]) -> Branches {
+    let mut branches = Branches::new();
+    let (outer, channels, inner) = case.sizes;
+    let bytes = 4 * outer * channels * inner;
+    for dispatch in dispatches {
+        let (stage, walk, combine) = (dispatch.stage, dispatch.walk, dispatch.combine);
+        let name = format!("{stage:?} by {walk:?}");
+        branches.insert(format!("{name}, {combine:?}"));
+        branches.insert(format!("{name}, width {}", dispatch.width));
+        if format!("{stage:?}") != "Finalize"
+            && dispatch.window_bytes < bytes
+            && case.bindings.is_some_and(|limit| bytes > limit)
+        {
+            branches.insert(format!("{name}, a window"));
+        }
+        if dispatch.grid[1] > 1 {
+            branches.insert(format!("{name}, a folded grid"));
+        }
+        if dispatch.first_workgroup > 0 {
+            branches.insert(format!("{stage:?}, a cut grid"));
+        }
+    }
+    branches
+}
+
+/// Checks a case; the branches that it took, or what is wrong.
+fn check(case: &Case) -> Result<Branches, String> {
+    let problem = case.problem();
+    let device = case.device();
+    let single = problem.shape.values_per_channel() == 1 && problem.shape.channels() > 0;
+    let rule = case.options.rule.filter(|_| case.options.training);
+    let unbiased = rule.is_some_and(|rule| rule.variance == RunningVariance::Unbiased);
+    let refusal = if single && unbiased {
+        // the reference refuses as well
+        problem.solve(&device).err()
+    } else {
+        match problem.check(&device) {
+            Ok(solution) => return Ok(branches(case, &solution?.dispatches)),
+            Err(refusal) => Some(refusal),
+        }
+    };
+    match refusal {
+        Some(refusal) if case.has_reason(&refusal) => Ok([kind(&refusal)].into()),
+        other => Err(format!("{problem}: {other:?}")),
+    }
+}
+
+/// The branches that a case should take, if its tensors are aligned.
+fn planned(case: &Case) -> Branches {
+    match case.problem().plan(&case.device()) {
+        Ok(plan) => branches(case, &plan.dispatches().collect::<Vec<_>>()),
+        Err(error) => [kind(&Refusal::Plan(error))].into(),
+    }
+}
+
+/// Cases that are the same every time.
+fn runner(seed: u8, cases: u32) -> TestRunner {
+    let config = ProptestConfig {
+        cases,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    TestRunner::new_with_rng(
+        config,
+        TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]),
+    )
+}
+
+/// Checks any cases; the branches that they took.
+fn run_any(small: bool) -> Branches {
+    let taken = RefCell::new(Branches::new());
+    let outcome = runner(u8::from(small), 60).run(&case(small), |case| {
+        taken
+            .borrow_mut()
+            .extend(check(&case).map_err(TestCaseError::fail)?);
+        Ok(())
+    });
+    if let Err(error) = outcome {
+        panic!("{error}");
+    }
+    taken.into_inner()
+}
+
+/// Of many cases checks those that are planned to take a branch which is left.
+fn run_aimed(left: &mut Branches, small: bool) {
+    let mut runner = runner(2 + u8::from(small), 0);
+    let strategy = case(small);
+    for _ in 0..4000 {
+        if left.is_empty() {
+            return;
+        }
+        let tree = strategy.new_tree(&mut runner).expect("nothing is filtered");
+        let case = tree.current();
+        if planned(&case).is_disjoint(left) {
+            continue;
+        }
+        let taken = check(&case).unwrap_or_else(|wrong| panic!("{wrong}"));
+        left.retain(|branch| !taken.contains(branch));
+    }
+}
+
+fn kind(refusal: &Refusal) -> String {
+    let text = format!("{refusal:?}");
+    text.split(['{', ' ', ')'])
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// `stage by walk, branch` for each of the branches.
+fn each(stage_and_walk: &str, branches: &[&str]) -> Vec<String> {
+    let name = |branch| format!("{stage_and_walk}, {branch}");
+    branches.iter().map(name).collect()
+}
+
+const LANE: [&str; 1] = ["Lane"];
+
+/// How lanes may combine: one subgroup to a workgroup only where subgroups have one size, that of a workgroup here.
+fn combines() -> Vec<&'static str> {
+    let mut combines = vec!["Lane", "Workgroup"];
+    if let Some(sizes) = with_subgroups().limits.subgroups {
+        combines.push("Subgroups");
+        if sizes.min == sizes.max && sizes.min == 8 {
+            combines.push("Subgroup");
+        }
+    }
+    combines
+}
+
+/// Every branch that a plan has.
+fn all_branches() -> Branches {
+    let combines = combines();
+    let mut all = vec![];
+    for stage in ["Statistics", "Fused"] {
+        all.extend(each(&format!("{stage} by Rows"), &combines));
+        all.extend(each(&format!("{stage} by Columns"), &combines));
+        all.extend(each(&format!("{stage} by Quads"), &LANE));
+    }
+    all.extend(each("Statistics by Wide", &LANE));
+    all.extend(each("Coefficients by Columns", &combines));
+    all.extend(each("Fused by Wide", &LANE));
+    for stage in ["Normalize", "NormalizeGiven"] {
+        let name = format!("{stage} by Planes");
+        all.extend(each(
+            &name,
+            &["Lane", "width 4", "a window", "a folded grid"],
+        ));
+    }
+    all.extend(each("Finalize by Rows", &combines));
+    // single values where tensors are not aligned or do not divide by four, else vec4
+    let widths = ["width 1", "width 4"];
+    all.extend(each("Coefficients by Columns", &widths));
+    for stage in ["Statistics", "Normalize", "NormalizeGiven", "Fused"] {
+        for walk in ["Rows", "Columns", "Quads"] {
+            let name = format!("{stage} by {walk}");
+            all.extend(each(&name, &LANE));
+            all.extend(each(&name, &["a folded grid"]));
+            all.extend(each(
+                &name,
+                if walk == "Quads" {
+                    &widths[1..]
+                } else {
+                    &widths
+                },
+            ));
+            // what is fused has whole channels in its window
+            if stage != "Fused" {
+                all.extend(each(&name, &["a window"]));
+            }
+        }
+        all.extend(each(stage, &["a cut grid"]));
+    }
+    all.extend(each("Fused by Rows", &["a window"]));
+    all.extend(each("Finalize by Rows", &["a folded grid"]));
+    all.extend(["Plan(Channels", "Plan(Limit", "Plan(SingleValue"].map(String::from));
+    all.into_iter().collect()
+}
+
+#[test]
+fn any_problem_is_right_or_refused_with_a_reason_and_every_branch_is_taken() {
+    let devices = [false, true];
+    let taken = std::thread::scope(|scope| {
+        let cases = devices.map(|small| scope.spawn(move || run_any(small)));
+        cases.map(|cases| {
+            cases
+                .join()
+                .expect("every case is right or refused with a reason")
+        })
+    });
+    let mut left = all_branches();
+    left.retain(|branch| taken.iter().all(|taken| !taken.contains(branch)));
+    println!("branches that cases are aimed at: {left:#?}");
+    for small in devices {
+        run_aimed(&mut left, small);
+    }
+    assert!(left.is_empty(), "never taken: {left:#?}");
+}
