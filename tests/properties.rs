@@ -363,7 +363,7 @@ fn runner(seed: u8, cases: u32) -> TestRunner {
 /// Checks any cases; the branches that they took.
 fn run_any(small: bool) -> Branches {
     let taken = RefCell::new(Branches::new());
-    let outcome = runner(u8::from(small), 60).run(&case(small), |case| {
+    let outcome = runner(u8::from(small), 40).run(&case(small), |case| {
         taken
             .borrow_mut()
             .extend(check(&case).map_err(TestCaseError::fail)?);
