@@ -119,6 +119,7 @@ struct Readme;
 mod bind;
 pub mod cpu;
 mod error;
+mod extents;
 mod gpu;
 mod kernels;
 mod layer;
@@ -135,6 +136,9 @@ mod tuning;
 pub mod yardstick;
 
 pub use error::{BindError, HostError, LengthError, PlanError, ShapeError, VectorLengthError};
+pub use extents::ExtentError;
+#[doc(hidden)]
+pub use extents::check_extents;
 pub use gpu::{DeviceLimits, Gpu, GpuError, GpuOptions};
 pub use kernels::Kernels;
 pub use layer::{Layer, LayerError, LayerOptions, LayerState, layers_to_safetensors};

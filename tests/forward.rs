@@ -344,12 +344,22 @@ fn the_paths_of_these_tests_are_those_that_they_mean() {
     assert_eq!(last(coefficients), two);
     let quads = stages(Problem::usual(60, 4, 49).tuned(whole(lanes())), bare());
     assert_eq!(quads, [(Fused, Walk::Quads)]);
-    let large = Tuning {
-        fused_bytes: 0,
-        ..lanes()
-    };
-    let wide = stages(Problem::usual(64, 1024, 1).tuned(large), bare());
-    assert!(wide.iter().any(|(_, walk)| *walk == Walk::Wide), "{wide:?}");
+    let wide = |tuning| stages(Problem::usual(64, 1024, 1).tuned(tuning), bare());
+    assert_eq!(wide(whole(lanes())), [(Fused, Walk::Wide)]);
+    let in_three = [
+        (Statistics, Walk::Wide),
+        (Finalize, Walk::Rows),
+        (Normalize, Walk::Columns),
+    ];
+    assert_eq!(wide(split(lanes())), in_three);
+    for inner in [49, 36] {
+        let planes = stages(Problem::usual(60, 4, inner).tuned(split(lanes())), bare());
+        assert_eq!(
+            planes.last(),
+            Some(&(Normalize, Walk::Planes)),
+            "{planes:?}"
+        );
+    }
 }
 
 #[test]

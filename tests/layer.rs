@@ -378,6 +378,17 @@ fn bad_files_are_typed_errors_that_say_what_is_wrong() {
     for bytes in [b"not a file of tensors".as_slice(), &[0xff; 64]] {
         assert!(matches!(bad(bytes), LayerError::Format { .. }));
     }
+    // eight tensors of nearly 2^61 bytes end just below 2^64
+    let size: u64 = (1 << 61) - 4;
+    let entries: Vec<String> = (0..8)
+        .map(|i| {
+            let (start, end, len) = (i * size, (i + 1) * size, size / 4);
+            format!(r#""t{i}":{{"dtype":"F32","shape":[{len}],"data_offsets":[{start},{end}]}}"#)
+        })
+        .collect();
+    let header = format!("{{{}}}", entries.join(","));
+    let lie = [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
+    assert!(matches!(bad(&lie), LayerError::Extent(_)));
 
     let cases = [
         (

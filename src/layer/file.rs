@@ -7,6 +7,8 @@ use half::{bf16, f16};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
+use crate::extents::check_extents;
+
 use super::state::{LayerError, LayerState, Vector};
 
 impl LayerState {
@@ -19,8 +21,9 @@ impl LayerState {
     /// values. The number of batches is an int64 scalar.
     ///
     /// # Errors
-    /// [`LayerError::Format`], [`LayerError::Shape`], [`LayerError::Dtype`]; [`LayerError::Batches`] for a negative number.
+    /// [`LayerError::Format`], [`LayerError::Extent`], [`LayerError::Shape`], [`LayerError::Dtype`]; [`LayerError::Batches`] for a negative number.
     pub fn from_safetensors(bytes: &[u8], prefix: &str) -> Result<Self, LayerError> {
+        check_extents(bytes)?;
         let file = SafeTensors::deserialize(bytes).map_err(format_error)?;
         let vector = |vector: Vector| {
             let name = vector.in_file(prefix);

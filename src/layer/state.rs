@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::extents::ExtentError;
 use crate::transfer::TransferError;
 
 /// The values of a layer, on the host. What the layer does not have is `None`.
@@ -108,6 +109,9 @@ pub enum LayerError {
         /// What is wrong.
         message: String,
     },
+    /// A `.safetensors` file of which a tensor ends after the file.
+    #[error(transparent)]
+    Extent(#[from] ExtentError),
     /// A file that could not be read or written.
     #[error("the file {path} cannot be read or written")]
     Io {

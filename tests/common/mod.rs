@@ -59,6 +59,7 @@ pub fn whole(tuning: Tuning) -> Tuning {
         workgroups: 1,
         values_per_workgroup: 1 << 20,
         fused_bytes: u64::MAX,
+        cache_bytes: u64::MAX,
         ..tuning
     }
 }
@@ -69,6 +70,7 @@ pub fn split(tuning: Tuning) -> Tuning {
         workgroups: 64,
         values_per_workgroup: 16,
         fused_bytes: 0,
+        cache_bytes: 0,
         ..tuning
     }
 }

@@ -11,15 +11,8 @@ pub enum CaseFileError {
     #[error("not a whole .safetensors file: {0}")]
     Container(#[from] SafeTensorError),
     /// A tensor that ends after the file.
-    #[error("not a whole .safetensors file: {tensor} ends at byte {end} of {len}")]
-    Extent {
-        /// Which tensor.
-        tensor: String,
-        /// Where its values are said to end.
-        end: u64,
-        /// The file's length.
-        len: usize,
-    },
+    #[error(transparent)]
+    Extent(#[from] wgpu_batchnorm::ExtentError),
     /// A tensor or metadata key that the format does not have.
     #[error("unknown {kind} {key:?}: the names are {}", known.join(", "))]
     Unknown {
