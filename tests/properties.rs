@@ -244,7 +244,7 @@ impl Case {
         if !beta {
             problem.beta = None;
         }
-        problem.tuning = self.tuning.clone();
+        problem.tuning.clone_from(&self.tuning);
         problem.placed(self.placement)
     }
 
