@@ -397,3 +397,22 @@ fn training_in_place_gives_the_same() {
         }
     }
 }
+
+#[test]
+fn long_walks_come_to_their_end() {
+    // some drivers end a nest of loops after 65535 turns
+    for (outer, channels, inner) in [
+        (1, 1, 700_000),
+        (20_000, 2, 100),
+        (70_000, 2, 20),
+        (140_000, 4, 1),
+        (20_000, 4, 49),
+    ] {
+        let training = Problem::usual(outer, channels, inner);
+        for tuning in [whole(lanes()), whole(teams(1))] {
+            let training = training.clone().tuned(tuning);
+            training.assert_right(bare());
+            training.inference().assert_right(bare());
+        }
+    }
+}

@@ -18,6 +18,10 @@ const PARTIAL_BYTES: u64 = 16;
 /// Accesses in a row of a channel up to which its runs are short: 256 bytes, four cache lines.
 const SHORT_RUN: u64 = 16;
 
+/// Turns that a lane's nest of loops may take. Mesa's lavapipe 22 ends a nest after 65535 turns, those of inner loops
+/// counted, whatever is left to do; 25 does not. That many turns are more than enough work for a lane anywhere.
+const MOST_TURNS: u64 = 65_000;
+
 /// What planning a program goes by.
 struct Planner<'a> {
     limits: &'a Limits,
@@ -76,11 +80,31 @@ impl<'a> Planner<'a> {
         let useful = window.len(&self.geometry).saturating_mul(across)
             / u64::from(self.tuning.values_per_workgroup);
         let units = useful.clamp(1, u64::from(self.tuning.workgroups) * across);
-        let wanted = units.div_ceil(size(&window.groups));
+        let mut wanted = units.div_ceil(size(&window.groups));
+        let (rows, columns) = (size(&window.rows), size(&window.columns));
+        loop {
+            let (splits, most) = match self.geometry.walk {
+                Walk::Rows => (Splits::new(rows, columns, wanted), rows * columns),
+                // the channels of a group share its columns
+                _ => (Splits::new(rows, 1, wanted).with_all_columns(columns), rows),
+            };
+            if wanted >= most || self.turns(window, splits) <= MOST_TURNS {
+                return splits;
+            }
+            wanted *= 2;
+        }
+    }
+
+    /// At most so many turns a lane's loops take over one split, statistics or normalize.
+    fn turns(&self, window: &Window, splits: Splits) -> u64 {
+        let lanes = self.lanes(window);
+        let rows = splits.split_rows.div_ceil(lanes.team_rows);
+        let columns = splits.split_columns.div_ceil(lanes.team_columns);
         match self.geometry.walk {
-            Walk::Rows => Splits::new(size(&window.rows), size(&window.columns), wanted),
-            // the channels of a group share its columns
-            _ => Splits::new(size(&window.rows), 1, wanted).with_all_columns(size(&window.columns)),
+            // two accesses a turn, and the turns of the loops around them
+            Walk::Rows => rows * (columns / 2 + columns / 32 + 4),
+            Walk::Quads => rows * (columns / 2 + 16),
+            _ => rows + rows / 8 + 8,
         }
     }
 
@@ -222,8 +246,14 @@ impl<'a> Planner<'a> {
         let rows = window.rows.end - window.rows.start;
         let columns = window.columns.end - window.columns.start;
         let row_splits = rows.div_ceil(4).min(u64::from(self.tuning.workgroups));
-        let split_rows = rows.div_ceil(row_splits).next_multiple_of(4).min(rows);
+        let mut split_rows = rows.div_ceil(row_splits).next_multiple_of(4);
         let lanes = Lanes::for_columns(self.tuning, columns);
+        // four rows a turn, and the last ones one by one
+        let column_turns = columns.div_ceil(lanes.team_columns) + 2;
+        while split_rows > 4 && (split_rows / 4 + 3) * column_turns > MOST_TURNS {
+            split_rows = (split_rows / 2).next_multiple_of(4);
+        }
+        let split_rows = split_rows.min(rows);
         let row_splits = rows.div_ceil(split_rows);
         let splits = Splits::new(
             1,
@@ -276,7 +306,14 @@ impl<'a> Planner<'a> {
             .div_ceil(column_splits)
             .next_multiple_of(tile_columns)
             .min(columns);
-        let split_rows = rows.div_ceil(row_splits);
+        let mut split_rows = rows.div_ceil(row_splits);
+        // four columns a turn, and the last ones apart
+        let column_turns = split_columns.div_ceil(tile_columns) + 3;
+        while split_rows > 1
+            && column_turns * (split_rows.div_ceil(lanes.team_rows) + 2) > MOST_TURNS
+        {
+            split_rows = split_rows.div_ceil(2);
+        }
         let splits = Splits {
             split_rows,
             split_columns,

@@ -100,26 +100,16 @@ pub fn download(gpu: &Gpu, buffers: &[wgpu::Buffer]) -> Vec<Vec<u32>> {
 /// The first word outside these places that has changed.
 pub fn touched(before: &[Vec<u32>], after: &[Vec<u32>], written: &[Place]) -> Option<String> {
     for (buffer, (before, after)) in before.iter().zip(after).enumerate() {
-        let mut allowed: Vec<_> = written
-            .iter()
-            .filter(|place| place.buffer == buffer)
-            .map(|place| place.start..place.start + place.len)
-            .collect();
-        allowed.sort_by_key(|range| range.start);
-        let mut at = 0;
-        for range in allowed
-            .into_iter()
-            .chain(std::iter::once(before.len()..before.len()))
-        {
-            for word in at..range.start.max(at) {
-                if before[word] != after[word] {
-                    return Some(format!(
-                        "word {word} of buffer {buffer}, outside the outputs: {:#x} was {:#x}",
-                        after[word], before[word]
-                    ));
-                }
-            }
-            at = at.max(range.end);
+        let mut inside = vec![false; before.len()];
+        for place in written.iter().filter(|place| place.buffer == buffer) {
+            inside[place.start..place.start + place.len].fill(true);
+        }
+        let mut words = before.iter().zip(after).zip(inside).enumerate();
+        let changed = words.find(|(_, ((before, after), inside))| !inside && before != after);
+        if let Some((word, ((before, after), _))) = changed {
+            return Some(format!(
+                "word {word} of buffer {buffer}, outside the outputs: {after:#x} was {before:#x}"
+            ));
         }
     }
     None

@@ -1,0 +1,204 @@
+//! Edits of the statistics stage.
+
+use crate::inputs::Input::{
+    Columns, ColumnsFarOff, ColumnsOutlier, ColumnsSplitTeams, Rows, RowsFarOff, RowsOutlier, Wide,
+    WideOutlier, Windows,
+};
+use crate::inputs::Path::{Split, Whole, Workgroup};
+use crate::{assert_noticed, edit};
+
+#[test]
+fn frames_matter() {
+    assert_noticed(&[
+        // frames
+        edit(
+            RowsOutlier(Whole),
+            "load_x_value(work.x + middle, 0u)",
+            "load_x_value(work.x + first, 0u)",
+        ),
+        edit(
+            RowsOutlier(Whole),
+            "load_x_value(work.x + last, WIDTH - 1u)",
+            "load_x_value(work.x + first, 0u)",
+        ),
+        edit(
+            ColumnsOutlier(Whole),
+            "load_x(work.x + middle * params.row_stride)",
+            "load_x(work.x + first * params.row_stride)",
+        ),
+        edit(
+            ColumnsOutlier(Whole),
+            "load_x(work.x + last * params.row_stride)",
+            "load_x(work.x + first * params.row_stride)",
+        ),
+    ]);
+}
+
+#[test]
+fn statistics_by_rows_matter() {
+    assert_noticed(&[
+        // sums by rows, their tails and their counts
+        edit(Rows(Whole), "sum += a + b;", "sum += a;"),
+        edit(
+            Rows(Whole),
+            "squares += a * a + b * b;",
+            "squares += a * a;",
+        ),
+        edit(
+            Rows(Whole),
+            "count += (stop - i + step - 1u) / step;",
+            "count += (stop - i) / step + 1u;",
+        ),
+        edit(RowsOutlier(Whole), "count * WIDTH", "count"),
+        edit(Rows(Whole), "if count > 0u", "if count > 1000u"),
+        edit(
+            Rows(Whole),
+            "let a = load_x(i) - center;",
+            "let a = load_x(i);",
+        ),
+        edit(
+            Rows(Split),
+            "i = work.x + row * row_stride + work.column;",
+            "i = work.x + row * row_stride;",
+        ),
+        edit(
+            RowsFarOff(Whole),
+            "center = tally.center;",
+            "center = frame + 1.0;",
+        ),
+    ]);
+}
+
+#[test]
+fn statistics_by_columns_matter() {
+    assert_noticed(&[
+        // by columns
+        edit(
+            Columns(Whole),
+            "load_x(i + 3u * step) - center",
+            "load_x(i + 2u * step) - center",
+        ),
+        edit(
+            Columns(Whole),
+            "sum += (a + b) + (c + d);",
+            "sum += (a + b) + c;",
+        ),
+        edit(Columns(Whole), "(c * c + d * d)", "c * c"),
+        edit(
+            Columns(Whole),
+            "for (; i < end; i += step)",
+            "for (; i + step < end; i += step)",
+        ),
+        edit(
+            Columns(Whole),
+            "row += count * TEAM_ROWS;",
+            "row += count * TEAM_ROWS + 1u;",
+        ),
+        edit(
+            ColumnsFarOff(Whole),
+            "let center = tally.center;",
+            "let center = frame;",
+        ),
+    ]);
+}
+
+#[test]
+fn page_strided_rows_matter() {
+    assert_noticed(&[
+        // four accesses to a lane
+        edit(
+            Wide(Split),
+            "unit / UNITS_ACROSS * (3u * UNITS_ACROSS)",
+            "0u",
+        ),
+        edit(
+            Wide(Split),
+            "load_x(i + 3u * APART)",
+            "load_x(i + 2u * APART)",
+        ),
+        edit(
+            Wide(Split),
+            "squares.d += vd * vd;",
+            "squares.d += vc * vc;",
+        ),
+        edit(Wide(Split), "sum.b += vb;", "sum.b += va;"),
+        edit(
+            Wide(Split),
+            "finish(work, group + APART, frame.b",
+            "finish(work, group, frame.b",
+        ),
+        edit(
+            Wide(Split),
+            "absorb(&c, frame.c, count,",
+            "absorb(&c, frame.c, count + 1u,",
+        ),
+        edit(WideOutlier, "median(first.a, middle.a, last.a)", "first.a"),
+        edit(Wide(Split), "if !work.valid", "if work.valid"),
+        edit(
+            Wide(Split),
+            "finish(work, group + 3u * APART, frame.d",
+            "finish(work, group + 2u * APART, frame.d",
+        ),
+        edit(
+            Wide(Whole),
+            "finalize(group + APART, frame.b",
+            "finalize(group, frame.b",
+        ),
+        edit(
+            Wide(Whole),
+            "frame.d, moments.d, true)",
+            "frame.d, moments.c, true)",
+        ),
+        edit(
+            Wide(Whole),
+            "store_y(y + i + 2u * APART, apply(x2, c2));",
+            "",
+        ),
+        edit(
+            Wide(Whole),
+            "store_y(y + i + 3u * APART, apply(x3, c3));",
+            "store_y(y + i + 3u * APART, apply(x3, c2));",
+        ),
+    ]);
+}
+
+#[test]
+fn partials_matter() {
+    assert_noticed(&[
+        // what partials say, and of whom
+        edit(Windows, "+ k - params.first_channel", "+ k"),
+        edit(
+            Rows(Split),
+            "work.split * params.channels + channel",
+            "channel",
+        ),
+        edit(
+            Columns(Split),
+            "component(frame, k)",
+            "component(frame, 0u)",
+        ),
+        edit(
+            Columns(Split),
+            "component(moments.mean, k)",
+            "component(moments.mean, 0u)",
+        ),
+        edit(
+            Columns(Split),
+            "component(moments.m2, k)",
+            "component(moments.m2, 0u)",
+        ),
+        edit(Rows(Split), "moments.count,", "1u,"),
+        edit(Rows(Split), "if !work.leads", "if work.leads"),
+        // combining is forgotten
+        edit(
+            Rows(Workgroup),
+            "combine(invocation, gather(work, origin))",
+            "gather(work, origin)",
+        ),
+        edit(
+            ColumnsSplitTeams,
+            "combine(invocation, gather(work, origin))",
+            "gather(work, origin)",
+        ),
+    ]);
+}
