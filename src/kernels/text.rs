@@ -396,12 +396,10 @@ mod tests {
         }
         kernels.retain(|kernel| {
             let normalizes = matches!(kernel.stage, Stage::Normalize | Stage::NormalizeGiven);
-            let gathers = matches!(
-                kernel.stage,
-                Stage::Statistics | Stage::Coefficients | Stage::Fused
-            );
+            // what is wide is fused wherever its channels are whole
+            let wide = matches!(kernel.stage, Stage::Statistics | Stage::Fused);
             (kernel.stage != Stage::Finalize || (kernel.width, kernel.channels) == (1, 1))
-                && (kernel.walk != Walk::Wide || gathers)
+                && (kernel.walk != Walk::Wide || wide)
                 && (kernel.walk != Walk::Planes || normalizes)
         });
         kernels
