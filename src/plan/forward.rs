@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::geometry::{Geometry, Walk, Window};
-use super::grid::{Splits, dispatches};
+use super::grid::{Area, Splits, dispatches};
 use super::{Dispatch, Lanes, Parameters, Program, Stage};
 use crate::error::PlanError;
 use crate::limits::Limits;
@@ -145,44 +145,33 @@ impl<'a> Planner<'a> {
             let mut window = part(window.groups.start..wide);
             // a unit for four groups
             window.groups.end = window.groups.start + (wide - window.groups.start) / 4;
-            to.extend(dispatches(
-                stage,
-                &geometry,
-                &window,
+            let area = Area {
+                geometry: &geometry,
+                window: &window,
                 splits,
-                self.lanes(&window),
-                (self.limits, self.tuning),
-                parameters,
-            ));
+                lanes: self.lanes(&window),
+            };
+            self.push(to, stage, area, parameters);
         }
         if wide < window.groups.end {
-            self.push(
-                to,
-                stage,
-                &part(wide..window.groups.end),
-                splits,
-                parameters,
-            );
+            let rest = part(wide..window.groups.end);
+            self.push(to, stage, self.area(&rest, splits), parameters);
         }
     }
 
-    fn push(
-        &self,
-        to: &mut Vec<Dispatch>,
-        stage: Stage,
-        window: &Window,
-        splits: Splits,
-        parameters: Parameters,
-    ) {
-        to.extend(dispatches(
-            stage,
-            &self.geometry,
+    fn push(&self, to: &mut Vec<Dispatch>, stage: Stage, area: Area<'_>, parameters: Parameters) {
+        let by = (self.limits, self.tuning);
+        to.extend(dispatches(stage, area, by, parameters));
+    }
+
+    /// A window of the tensor as it is.
+    fn area<'b>(&'b self, window: &'b Window, splits: Splits) -> Area<'b> {
+        Area {
+            geometry: &self.geometry,
             window,
             splits,
-            self.lanes(window),
-            (self.limits, self.tuning),
-            parameters,
-        ));
+            lanes: self.lanes(window),
+        }
     }
 
     /// Whether every channel can belong to one workgroup (or lane) without leaving the adapter idle.
@@ -209,7 +198,8 @@ impl<'a> Planner<'a> {
             } else if self.geometry.walk == Walk::Columns {
                 self.normalize_columns(to, stage, window);
             } else {
-                self.push(to, stage, window, self.splits(window), self.parameters);
+                let area = self.area(window, self.splits(window));
+                self.push(to, stage, area, self.parameters);
             }
         }
     }
@@ -265,15 +255,13 @@ impl<'a> Planner<'a> {
             row_splits,
             ..splits
         };
-        to.extend(dispatches(
-            stage,
-            &geometry,
-            &window,
+        let area = Area {
+            geometry: &geometry,
+            window: &window,
             splits,
             lanes,
-            (self.limits, self.tuning),
-            self.parameters,
-        ));
+        };
+        self.push(to, stage, area, self.parameters);
     }
 
     /// Channels-last: the groups of channels are the columns of one group.
@@ -320,15 +308,13 @@ impl<'a> Planner<'a> {
             row_splits: rows.div_ceil(split_rows),
             column_splits: columns.div_ceil(split_columns),
         };
-        to.extend(dispatches(
-            stage,
-            &geometry,
-            &window,
+        let area = Area {
+            geometry: &geometry,
+            window: &window,
             splits,
             lanes,
-            (self.limits, self.tuning),
-            self.parameters,
-        ));
+        };
+        self.push(to, stage, area, self.parameters);
     }
 
     /// Statistics, finalize and normalize over some of the groups, whose partials fit into one binding.
@@ -426,15 +412,13 @@ impl<'a> Planner<'a> {
         };
         let splits = Splits::new(partials, 1, 1);
         let lanes = Lanes::for_partials(self.tuning, partials);
-        to.extend(dispatches(
-            Stage::Finalize,
-            &geometry,
-            &window,
+        let area = Area {
+            geometry: &geometry,
+            window: &window,
             splits,
             lanes,
-            (self.limits, self.tuning),
-            parameters,
-        ));
+        };
+        self.push(to, Stage::Finalize, area, parameters);
     }
 }
 

@@ -128,16 +128,28 @@ impl Lanes {
     }
 }
 
+/// A window of a tensor, how it is cut into units, and how lanes go over them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Area<'a> {
+    pub geometry: &'a Geometry,
+    pub window: &'a Window,
+    pub splits: Splits,
+    pub lanes: Lanes,
+}
+
 /// The dispatches of one stage over one window: one, but for grids longer than a dispatch.
 pub(super) fn dispatches<'a>(
     stage: Stage,
-    geometry: &Geometry,
-    window: &Window,
-    splits: Splits,
-    lanes: Lanes,
+    area: Area<'_>,
     (limits, tuning): (&'a Limits, &Tuning),
     parameters: Parameters,
 ) -> impl Iterator<Item = Dispatch> + 'a {
+    let Area {
+        geometry,
+        window,
+        splits,
+        lanes,
+    } = area;
     let narrow = |value: u64| u32::try_from(value).expect("a binding has fewer than 2^32 accesses");
     let groups = window.groups.end - window.groups.start;
     let units = groups * splits.count();
