@@ -27,6 +27,8 @@
 mod activation;
 mod finalize;
 mod gradient;
+#[cfg(test)]
+mod gradient_tests;
 mod normalize;
 mod parameters;
 mod statistics;
