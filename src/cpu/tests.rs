@@ -1,3 +1,5 @@
+mod backward;
+
 use proptest::prelude::*;
 
 use super::*;
