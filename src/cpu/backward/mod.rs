@@ -304,9 +304,9 @@ impl<'a> Targets<'a> {
     }
 }
 
-/// Writes or adds values, one for each index of `to`. Never inlined: as an argument the slice is known not to overlap with
-/// what the values are computed from, and the loop becomes vectors.
-#[inline(never)]
+/// Writes or adds values, one for each index of `to`. Its callers are never inlined: as arguments the slices are known not
+/// to overlap, and the loop becomes vectors.
+#[inline(always)]
 fn store(to: &mut [f32], gradient: Gradient, value: impl Fn(usize) -> f32) {
     match gradient {
         Gradient::Skip => (),
@@ -321,6 +321,13 @@ fn store(to: &mut [f32], gradient: Gradient, value: impl Fn(usize) -> f32) {
             }
         }
     }
+}
+
+/// A gradient that is there already.
+#[inline(never)]
+fn store_values(to: &mut [f32], gradient: Gradient, g: &[f32]) {
+    let g = &g[..to.len()];
+    store(to, gradient, |i| g[i]);
 }
 
 fn write_parameters(

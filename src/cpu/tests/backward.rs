@@ -375,6 +375,22 @@ fn large_means_lose_nothing_of_the_gradients() {
 }
 
 #[test]
+fn a_large_mean_of_the_gradient_is_taken_from_it_whole() {
+    // Products of 1e4 and a deviation are rounded to f32; a center of f32 alone would be 2e-4 off.
+    const TOLERANCE: f64 = 1.5e-4;
+    for shape in [shape(16, 4, 3136), shape(3136 * 16, 4, 1)] {
+        let x = noise(shape.len() as usize, 0.0, 1.0, 9);
+        let mut problem = Problem::new(shape, Backward::default(), x, 9);
+        // Sixteenths, whose sums in a block are exact.
+        for dy in &mut problem.dy {
+            *dy = 1e4 + (16.0 * *dy).round() / 16.0;
+        }
+        let distance = problem.distance(backward);
+        assert!(distance <= TOLERANCE, "{shape}: {distance:e} off");
+    }
+}
+
+#[test]
 fn the_comparison_can_fail() {
     let shape = shape(16, 4, 3136);
     let x = noise(shape.len() as usize, 1e4, 0.01, 1);
