@@ -306,7 +306,7 @@ impl<'a> Targets<'a> {
 
 /// Writes or adds values, one for each index of `to`. Its callers are never inlined: as arguments the slices are known not
 /// to overlap, and the loop becomes vectors.
-#[inline(always)]
+#[inline]
 fn store(to: &mut [f32], gradient: Gradient, value: impl Fn(usize) -> f32) {
     match gradient {
         Gradient::Skip => (),
