@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{Flow, Slope, Sums, Targets, store, store_values};
+use super::{Flow, Slope, Sums, Targets, store_values};
 use crate::activation::Activation;
 use crate::cpu::block::Coefficients;
 use crate::cpu::columns::{
@@ -209,15 +209,15 @@ impl ColumnSlopes {
         let (x, g, hi) = (&x[..row], &g[..row], &hi[..row]);
         let (center, scale) = (&self.center[..row], &self.scale[..row]);
         let (tilt, offset) = (&self.tilt[..row], &self.offset[..row]);
-        store(to, gradient, |i| {
-            (g[i] - center[i]) * scale[i] - (x[i] - hi[i]) * tilt[i] + offset[i]
-        });
+        store!(to, gradient, |i| (g[i] - center[i]) * scale[i]
+            - (x[i] - hi[i]) * tilt[i]
+            + offset[i]);
     }
 
     /// The gradient of x through fixed statistics, from the first column on.
     #[inline(never)]
     fn store_scaled(&self, to: &mut [f32], gradient: Gradient, g: &[f32]) {
         let (g, scale) = (&g[..to.len()], &self.scale[..to.len()]);
-        store(to, gradient, |i| g[i] * scale[i]);
+        store!(to, gradient, |i| g[i] * scale[i]);
     }
 }

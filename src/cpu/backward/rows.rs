@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{Flow, Slope, Sums, Targets, store, store_values};
+use super::{Flow, Slope, Sums, Targets, store_values};
 use crate::cpu::block::{Coefficients, LANES, total};
 use crate::cpu::rows::{BLOCK, Geometry, PIECE, runs};
 use crate::options::Gradient;
@@ -42,21 +42,18 @@ impl RunningSums {
     fn add(&mut self, x: &[f32], g: &[f32], hi: f32) {
         let (x_chunks, x_rest) = x.as_chunks::<LANES>();
         let (g_chunks, g_rest) = g.as_chunks::<LANES>();
-        // Gradients of zero fill the lanes that are left.
-        let (mut x_last, mut g_last) = ([hi; LANES], [0.0; LANES]);
-        x_last[..x_rest.len()].copy_from_slice(x_rest);
-        g_last[..g_rest.len()].copy_from_slice(g_rest);
-
         // Local copies stay in registers over the loop; fields, behind a reference, do not.
         let (mut sum, mut product) = (self.g, self.g_deviation);
-        let mut add = |(x, g): (&[f32; LANES], &[f32; LANES])| {
+        for (x, g) in x_chunks.iter().zip(g_chunks) {
             for lane in 0..LANES {
                 sum[lane] += g[lane];
                 product[lane] += g[lane] * (x[lane] - hi);
             }
-        };
-        x_chunks.iter().zip(g_chunks).for_each(&mut add);
-        add((&x_last, &g_last));
+        }
+        for (lane, (x, g)) in x_rest.iter().zip(g_rest).enumerate() {
+            sum[lane] += g;
+            product[lane] += g * (x - hi);
+        }
         (self.g, self.g_deviation) = (sum, product);
         self.count += x.len();
         if self.count >= BLOCK {
@@ -121,14 +118,14 @@ fn store_through(to: &mut [f32], gradient: Gradient, x: &[f32], g: &[f32], hi: f
         tilt,
         offset,
     } = slope;
-    store(to, gradient, |i| {
-        (g[i] - center) * scale - (x[i] - hi) * tilt + offset
-    });
+    store!(to, gradient, |i| (g[i] - center) * scale
+        - (x[i] - hi) * tilt
+        + offset);
 }
 
 /// The gradient of x through fixed statistics.
 #[inline(never)]
 fn store_scaled(to: &mut [f32], gradient: Gradient, g: &[f32], scale: f32) {
     let g = &g[..to.len()];
-    store(to, gradient, |i| g[i] * scale);
+    store!(to, gradient, |i| g[i] * scale);
 }
