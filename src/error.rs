@@ -274,7 +274,8 @@ pub struct LengthError {
     pub needed: u64,
 }
 
-/// Why a pass on the host ([`reference`](crate::reference), [`cpu`](crate::cpu)) cannot be computed.
+/// Why a pass on the host ([`reference`](crate::reference), [`cpu`](crate::cpu), [`fold_into`](crate::fold_into)) cannot be
+/// computed.
 #[derive(Clone, Debug, Error, PartialEq)]
 #[non_exhaustive]
 pub enum HostError {
@@ -308,4 +309,20 @@ pub enum HostError {
     /// One value per channel has no unbiased variance.
     #[error("one value per channel has no unbiased variance for the running statistics")]
     SingleValue,
+    /// A variance that, epsilon added, has no inverse square root.
+    #[error("channel {channel} has a variance of {variance}: with epsilon more than 0 is needed")]
+    Variance {
+        /// The channel.
+        channel: usize,
+        /// Its variance.
+        variance: f32,
+    },
+    /// Groups that the weight cannot be cut into.
+    #[error("a weight of {inputs} input channels cannot be cut into {groups} groups")]
+    Groups {
+        /// The groups given.
+        groups: u64,
+        /// What stands before the axis of the outputs.
+        inputs: u64,
+    },
 }
