@@ -239,10 +239,7 @@ impl<'a> Buffers<'a> {
 
     /// The output of the forward pass.
     pub fn output(self, y: Tensor<'a>) -> Self {
-        Self {
-            y: Some(y),
-            ..self
-        }
+        Self { y: Some(y), ..self }
     }
 
     /// What is added before the activation.

@@ -130,9 +130,7 @@ impl<'a> Places<'a> {
                     (if aligned { words } else { 1 }, true)
                 };
                 let (words, may_narrow) = match role {
-                    _ if role.has_shape_of_x() => {
-                        ((width * element.bytes()).div_ceil(4), false)
-                    }
+                    _ if role.has_shape_of_x() => ((width * element.bytes()).div_ceil(4), false),
                     Role::Mask => (1, false),
                     Role::Partials => (self.plan.needs().partial_bytes() / 4, false),
                     Role::Shards | Role::Moments => vector(4),

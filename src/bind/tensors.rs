@@ -28,7 +28,10 @@ impl<'a> Tensors<'a> {
     pub fn check(plan: &Plan, buffers: &Buffers<'a>, alignment: u64) -> Result<Self, BindError> {
         let uses = Uses::of(plan);
         let entries = entries(plan, &uses, buffers);
-        if let Some(unused) = entries.iter().find(|entry| entry.given.is_some() && !entry.has) {
+        if let Some(unused) = entries
+            .iter()
+            .find(|entry| entry.given.is_some() && !entry.has)
+        {
             return Err(BindError::Unused {
                 tensor: unused.name,
             });
@@ -56,7 +59,10 @@ impl<'a> Tensors<'a> {
 
     /// Whether the tensors of the shape of x may be accessed by four values.
     pub fn aligned(&self) -> bool {
-        let of_shape = self.by_role.iter().filter(|(role, _)| role.has_shape_of_x());
+        let of_shape = self
+            .by_role
+            .iter()
+            .filter(|(role, _)| role.has_shape_of_x());
         of_shape
             .map(|(_, tensor)| tensor)
             .all(|tensor| tensor.offset().is_multiple_of(4 * tensor.element().bytes()))
@@ -163,8 +169,19 @@ fn entries<'a>(plan: &Plan, uses: &Uses, buffers: &Buffers<'a>) -> Vec<Entry<'a>
         of_shape("residual", buffers.residual, needs.residual, false),
         of_shape("grad_output", buffers.grad_output, !uses.forward, false),
         of_shape("grad_input", buffers.grad_input, uses.grad_input, true),
-        of_shape("grad_residual", buffers.grad_residual, uses.grad_residual, true),
-        words("mask", buffers.mask, uses.mask, plan.mask_words(), uses.forward),
+        of_shape(
+            "grad_residual",
+            buffers.grad_residual,
+            uses.grad_residual,
+            true,
+        ),
+        words(
+            "mask",
+            buffers.mask,
+            uses.mask,
+            plan.mask_words(),
+            uses.forward,
+        ),
         words(
             "parameters",
             buffers.parameters,
@@ -183,7 +200,13 @@ fn entries<'a>(plan: &Plan, uses: &Uses, buffers: &Buffers<'a>) -> Vec<Entry<'a>
         ),
         words("mean", mean, needs.given, channels, false),
         words("variance", variance, needs.given, channels, false),
-        words("saved", buffers.saved, uses.saved, packed.saved(), uses.forward),
+        words(
+            "saved",
+            buffers.saved,
+            uses.saved,
+            packed.saved(),
+            uses.forward,
+        ),
         words(
             "grad_parameters",
             buffers.grad_parameters,
@@ -212,7 +235,13 @@ fn entries<'a>(plan: &Plan, uses: &Uses, buffers: &Buffers<'a>) -> Vec<Entry<'a>
             4 * channels * plan.shards(),
             false,
         ),
-        words("moments", buffers.moments, uses.to_moments, 4 * channels, true),
+        words(
+            "moments",
+            buffers.moments,
+            uses.to_moments,
+            4 * channels,
+            true,
+        ),
         words(
             "workspace",
             buffers.workspace,
@@ -226,9 +255,24 @@ fn entries<'a>(plan: &Plan, uses: &Uses, buffers: &Buffers<'a>) -> Vec<Entry<'a>
 /// Nothing is given in two ways, and nothing is missing.
 fn check_ways(uses: &Uses, buffers: &Buffers<'_>) -> Result<(), BindError> {
     let twice = [
-        ("gamma", buffers.gamma.is_some(), "parameters", buffers.parameters.is_some()),
-        ("beta", buffers.beta.is_some(), "parameters", buffers.parameters.is_some()),
-        ("running", buffers.running.is_some(), "statistics", buffers.statistics.is_some()),
+        (
+            "gamma",
+            buffers.gamma.is_some(),
+            "parameters",
+            buffers.parameters.is_some(),
+        ),
+        (
+            "beta",
+            buffers.beta.is_some(),
+            "parameters",
+            buffers.parameters.is_some(),
+        ),
+        (
+            "running",
+            buffers.running.is_some(),
+            "statistics",
+            buffers.statistics.is_some(),
+        ),
         (
             "grad_gamma",
             buffers.grad_gamma.is_some(),
@@ -277,7 +321,10 @@ fn check_ways(uses: &Uses, buffers: &Buffers<'_>) -> Result<(), BindError> {
         ("shards", uses.from_shards, buffers.shards),
         ("moments", uses.to_moments, buffers.moments),
     ];
-    match needed.iter().find(|(_, used, given)| *used && given.is_none()) {
+    match needed
+        .iter()
+        .find(|(_, used, given)| *used && given.is_none())
+    {
         Some(&(tensor, ..)) => Err(BindError::Missing { tensor }),
         None => Ok(()),
     }

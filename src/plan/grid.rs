@@ -112,8 +112,7 @@ impl Lanes {
 
     /// How the lanes of one unit combine their moments.
     fn combine(&self, stage: Stage, tuning: &Tuning, limits: &Limits) -> Combine {
-        if stage.is_elementwise() || self.units_across == u64::from(tuning.workgroup_size)
-        {
+        if stage.is_elementwise() || self.units_across == u64::from(tuning.workgroup_size) {
             return Combine::Lane;
         }
         match limits.subgroups {

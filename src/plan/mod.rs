@@ -202,9 +202,13 @@ impl Plan {
             check_single_value(options.running)?;
         }
         let needs = Needs::training(options);
-        Self::new(limits, shape, needs, options.tuning.as_ref(), |mut planner| {
-            forward::training(&mut planner, shape, options, None)
-        })
+        Self::new(
+            limits,
+            shape,
+            needs,
+            options.tuning.as_ref(),
+            |mut planner| forward::training(&mut planner, shape, options, None),
+        )
     }
 
     /// Plans inference: normalize by running or fixed statistics.
@@ -219,9 +223,13 @@ impl Plan {
         check_epsilon(options.epsilon)?;
         check_activation(options.activation, options.mask)?;
         let needs = Needs::inference(options);
-        Self::new(limits, shape, needs, options.tuning.as_ref(), |mut planner| {
-            forward::inference(&mut planner, options.epsilon, options.mask)
-        })
+        Self::new(
+            limits,
+            shape,
+            needs,
+            options.tuning.as_ref(),
+            |mut planner| forward::inference(&mut planner, options.epsilon, options.mask),
+        )
     }
 
     /// Plans a backward pass: from the gradient of y to those of x, gamma, beta and the residual.
@@ -246,10 +254,16 @@ impl Plan {
             return Err(PlanError::NoGradient);
         }
         let needs = Needs::backward(options, false);
-        Self::new(limits, shape, needs, options.tuning.as_ref(), |mut planner| {
-            let n = shape.values_per_channel();
-            backward::backward(&mut planner, &needs, shape, options.epsilon, n)
-        })
+        Self::new(
+            limits,
+            shape,
+            needs,
+            options.tuning.as_ref(),
+            |mut planner| {
+                let n = shape.values_per_channel();
+                backward::backward(&mut planner, &needs, shape, options.epsilon, n)
+            },
+        )
     }
 
     /// Plans the statistics of a shard: its moments, 4 words per channel ([`Buffers::moments`](crate::Buffers::moments)).
@@ -318,9 +332,13 @@ impl Plan {
         if let Pass::Forward(forward) = &mut needs.pass {
             forward.from_shards = true;
         }
-        let plan = Self::new(limits, shape, needs, options.tuning.as_ref(), |mut planner| {
-            forward::training(&mut planner, shape, options, Some(shards))
-        })?;
+        let plan = Self::new(
+            limits,
+            shape,
+            needs,
+            options.tuning.as_ref(),
+            |mut planner| forward::training(&mut planner, shape, options, Some(shards)),
+        )?;
         Ok(Self { shards, ..plan })
     }
 
@@ -341,10 +359,16 @@ impl Plan {
             return Err(PlanError::NoGradient);
         }
         let needs = Needs::backward(options, true);
-        Self::new(limits, shape, needs, options.tuning.as_ref(), |mut planner| {
-            let n = values_per_channel;
-            backward::backward(&mut planner, &needs, shape, options.epsilon, n)
-        })
+        Self::new(
+            limits,
+            shape,
+            needs,
+            options.tuning.as_ref(),
+            |mut planner| {
+                let n = values_per_channel;
+                backward::backward(&mut planner, &needs, shape, options.epsilon, n)
+            },
+        )
     }
 
     fn new(
@@ -354,7 +378,9 @@ impl Plan {
         tuning: Option<&Tuning>,
         program: impl Fn(planner::Planner<'_>) -> Result<Program, PlanError>,
     ) -> Result<Self, PlanError> {
-        let tuning = tuning.cloned().unwrap_or_else(|| Tuning::for_limits(limits));
+        let tuning = tuning
+            .cloned()
+            .unwrap_or_else(|| Tuning::for_limits(limits));
         tuning.check(limits)?;
         let n = shape.values_per_channel();
         if n > u64::from(u32::MAX) {

@@ -199,8 +199,8 @@ impl Needs {
         match role {
             Role::X => {
                 let through_statistics = !self.given && into_input;
-                let own = is_sums && gradients.gamma != Gradient::Skip
-                    || stage == Stage::GradientFused;
+                let own =
+                    is_sums && gradients.gamma != Gradient::Skip || stage == Stage::GradientFused;
                 self.recomputes() || through_statistics || own
             }
             Role::Y => self.evidence() == Some(Derivative::Output),

@@ -83,7 +83,9 @@ impl<'a> Planner<'a> {
             (false, Element::F32) => &[1],
             (false, Element::F16 | Element::Bf16) => &[2, 1],
         };
-        let fits = widths.iter().find(|&&width| shape.len().is_multiple_of(width));
+        let fits = widths
+            .iter()
+            .find(|&&width| shape.len().is_multiple_of(width));
         Self {
             limits,
             tuning,
@@ -286,7 +288,14 @@ impl<'a> Planner<'a> {
     pub fn mask(&self, to: &mut Vec<Dispatch>) {
         for values in self.spans() {
             let accesses = MASK_WORD / self.words;
-            self.push_words(to, Stage::Mask, values, MASK_WORD, accesses + 2, self.parameters);
+            self.push_words(
+                to,
+                Stage::Mask,
+                values,
+                MASK_WORD,
+                accesses + 2,
+                self.parameters,
+            );
         }
     }
 
@@ -538,17 +547,16 @@ impl<'a> Planner<'a> {
                 first_split: first_split as u32,
                 ..parameters
             };
-            self.gather(
-                &mut dispatches,
-                stages.gather,
-                window,
-                splits,
-                parameters,
-            );
+            self.gather(&mut dispatches, stages.gather, window, splits, parameters);
         }
         let first = groups.start * per_group;
         let range = first..first + channels;
-        self.finalize(&mut dispatches, stages.finalize, range, partials_per_channel);
+        self.finalize(
+            &mut dispatches,
+            stages.finalize,
+            range,
+            partials_per_channel,
+        );
         Ok(Program {
             dispatches,
             partials: bytes,
