@@ -188,6 +188,10 @@ fn replace(path: &Path, write: impl FnOnce(&mut fs::File) -> io::Result<()>) -> 
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
+    #[cfg_attr(
+        not(unix),
+        expect(unused_mut, reason = "there are no permissions to set")
+    )]
     let mut builder = tempfile::Builder::new();
     // A temporary file is its owner's alone, the file that it becomes is as readable as any other that is created.
     #[cfg(unix)]
