@@ -143,8 +143,10 @@ struct Readme;
 #[doc = include_str!("../docs/architecture.md")]
 pub mod architecture {}
 
+mod activation;
 mod bind;
 pub mod cpu;
+mod element;
 mod error;
 mod extents;
 mod gpu;
@@ -162,6 +164,8 @@ mod transfer;
 mod tuning;
 pub mod yardstick;
 
+pub use activation::{Activation, Derivative};
+pub use element::Element;
 pub use error::{BindError, HostError, LengthError, PlanError, ShapeError, VectorLengthError};
 pub use extents::ExtentError;
 #[doc(hidden)]
@@ -172,7 +176,10 @@ pub use layer::{Layer, LayerError, LayerOptions, LayerState, layers_to_safetenso
 #[cfg(not(target_family = "wasm"))]
 pub use layer::{load_layers, save_layers};
 pub use limits::{AdapterKind, Limits, SubgroupSizes};
-pub use options::{DEFAULT_EPSILON, Inference, Running, RunningVariance, Training, Update};
+pub use options::{
+    Backward, DEFAULT_EPSILON, Gradient, Inference, Running, RunningVariance, Statistics, Training,
+    Update,
+};
 pub use packed::Packed;
 pub use plan::{Combine, DispatchInfo, Plan, Stage, Walk};
 pub use shape::Shape;
