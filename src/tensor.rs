@@ -142,7 +142,7 @@ impl<'a> Buffers<'a> {
         }
     }
 
-    /// gamma in a tensor of its own (PyTorch's `weight`).
+    /// gamma in a tensor of its own, of `channels` values (PyTorch's `weight`).
     pub fn gamma(self, gamma: Tensor<'a>) -> Self {
         Self {
             gamma: Some(gamma),
@@ -150,7 +150,7 @@ impl<'a> Buffers<'a> {
         }
     }
 
-    /// beta in a tensor of its own (PyTorch's `bias`).
+    /// beta in a tensor of its own, of `channels` values (PyTorch's `bias`).
     pub fn beta(self, beta: Tensor<'a>) -> Self {
         Self {
             beta: Some(beta),
@@ -166,7 +166,7 @@ impl<'a> Buffers<'a> {
         }
     }
 
-    /// Fixed statistics for inference: mean and (biased) variance, each a tensor of its own.
+    /// Fixed statistics for inference: mean and (biased) variance, `channels` values each, each a tensor of its own.
     pub fn statistics(self, mean: Tensor<'a>, variance: Tensor<'a>) -> Self {
         Self {
             statistics: Some((mean, variance)),

@@ -128,7 +128,9 @@ fn every_feature_is_described_where_it_is_looked_for() {
 fn the_readme_names_the_versions_of_the_manifest() {
     let package = package();
     let rust = package["rust_version"].as_str().expect("a version");
-    let mut named = README.match_indices(" or later").map(|(at, _)| &README[..at]);
+    let mut named = README
+        .match_indices(" or later")
+        .map(|(at, _)| &README[..at]);
     assert!(named.all(|before| before.ends_with(rust)), "Rust {rust}");
     assert!(README.contains(&format!("{rust} or later")), "Rust {rust}");
     let version = package["version"].as_str().expect("a version");

@@ -146,6 +146,14 @@ pub fn save_layers<'a>(
 
 /// The layers of a `.safetensors` file under these prefixes, in their order. The file is read once, whole.
 ///
+/// ```no_run
+/// # fn example() -> Result<(), wgpu_batchnorm::LayerError> {
+/// let layers = wgpu_batchnorm::load_layers("resnet.safetensors", ["bn1.", "layer1.0.bn1."])?;
+/// assert_eq!(layers.len(), 2);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// As [`LayerState::from_safetensors`], and [`LayerError::Io`].
 #[cfg(not(target_family = "wasm"))]
