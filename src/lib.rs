@@ -74,6 +74,10 @@
 //! Nothing submits or waits but the conveniences that say so: [`Gpu::run`] submits; [`Gpu::wait`] waits; the reads of
 //! [`Gpu`] and [`Layer`] submit a copy and wait for it. [`Step::record`] sets the pass's pipeline and bind group 0.
 //!
+//! What waits comes twice: as a future ([`Gpu::request`], [`Plan::bind_checked`], [`Gpu::download`], [`Layer::read`]), and
+//! natively as a call that blocks. The futures run under any executor, in a browser too; those that read back poll the
+//! device themselves, as [`Gpu::download`] says.
+//!
 //! # Vectors per channel
 //!
 //! gamma and beta travel in one tensor, and so do the running statistics and what is saved for the backward pass.

@@ -27,7 +27,7 @@ impl<'a> Tensor<'a> {
         }
     }
 
-    /// The whole buffer.
+    /// The whole buffer: as many values as fit, of 4 bytes each.
     pub fn whole(buffer: &'a wgpu::Buffer) -> Self {
         Self::new(buffer, 0, buffer.size() / 4)
     }
@@ -126,7 +126,7 @@ impl<'a> Buffers<'a> {
         }
     }
 
-    /// Prefixes the label of every GPU object of the step.
+    /// Prefixes the label of every GPU object of the step. "batchnorm" by default.
     pub fn label(self, label: &'a str) -> Self {
         Self {
             label: Some(label),
@@ -134,7 +134,8 @@ impl<'a> Buffers<'a> {
         }
     }
 
-    /// gamma and beta in one tensor, packed as [`Packed`](crate::Packed) says.
+    /// gamma and beta in one tensor, packed as [`Packed`](crate::Packed) says:
+    /// [`Packed::parameters`](crate::Packed::parameters) values.
     pub fn parameters(self, parameters: Tensor<'a>) -> Self {
         Self {
             parameters: Some(parameters),
@@ -158,7 +159,8 @@ impl<'a> Buffers<'a> {
         }
     }
 
-    /// The running statistics, packed as [`Packed`](crate::Packed) says: updated by training, read by inference.
+    /// The running statistics, packed as [`Packed`](crate::Packed) says: [`Packed::running`](crate::Packed::running)
+    /// values, the batches as u32. Updated by training, read by inference.
     pub fn running(self, running: Tensor<'a>) -> Self {
         Self {
             running: Some(running),
@@ -174,7 +176,8 @@ impl<'a> Buffers<'a> {
         }
     }
 
-    /// Where training saves mean and inverse standard deviation, packed as [`Packed`](crate::Packed) says.
+    /// Where training saves mean and inverse standard deviation, packed as [`Packed`](crate::Packed) says:
+    /// [`Packed::saved`](crate::Packed::saved) values.
     pub fn saved(self, saved: Tensor<'a>) -> Self {
         Self {
             saved: Some(saved),
