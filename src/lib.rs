@@ -153,6 +153,7 @@ pub mod cpu;
 mod element;
 mod error;
 mod extents;
+mod fold;
 mod gpu;
 mod kernels;
 mod layer;
@@ -174,6 +175,7 @@ pub use error::{BindError, HostError, LengthError, PlanError, ShapeError, Vector
 pub use extents::ExtentError;
 #[doc(hidden)]
 pub use extents::check_extents;
+pub use fold::{Folded, Weights, fold_into};
 pub use gpu::{DeviceLimits, Gpu, GpuError, GpuOptions};
 pub use kernels::Kernels;
 pub use layer::{Layer, LayerError, LayerOptions, LayerState, layers_to_safetensors};
