@@ -12,13 +12,15 @@ const CRATE_DOCS: &str = include_str!("../src/lib.rs");
 const ARCHITECTURE: &str = include_str!("../docs/architecture.md");
 
 /// All that the library depends on directly.
-const LIBRARY_DEPENDENCIES: [&str; 10] = [
+const LIBRARY_DEPENDENCIES: [&str; 11] = [
     // values as bytes
     "bytemuck",
     // the answer of a mapped buffer, as a future
     "futures-intrusive",
     // f16 and bf16 vectors in files
     "half",
+    // the error function, for GELU on the host
+    "libm",
     // to wait on a native thread
     "pollster",
     // the processor's path on all cores
