@@ -53,8 +53,9 @@ impl Activation {
     /// Whether the gradient can be told from `from`.
     pub const fn gradient_from(self, from: Derivative) -> bool {
         match (self, from) {
-            (Self::None, _) | (_, Derivative::Input) => true,
-            (Self::Relu | Self::Relu6, _) | (Self::LeakyRelu { .. }, Derivative::Mask) => true,
+            (Self::None | Self::Relu | Self::Relu6, _)
+            | (_, Derivative::Input)
+            | (Self::LeakyRelu { .. }, Derivative::Mask) => true,
             (Self::LeakyRelu { slope }, Derivative::Output) => slope > 0.0,
             (Self::Silu | Self::Gelu | Self::GeluTanh, _) => false,
         }

@@ -33,7 +33,7 @@ pub(crate) use stage::{Access, Role};
 /// |---|---|---|
 /// | [`Plan::training`] | x | y, saved and running statistics |
 /// | [`Plan::inference`] | x, running or fixed statistics | y |
-/// | [`Plan::backward`] | x, dy, saved or fixed statistics | dx, dgamma, dbeta, d_residual |
+/// | [`Plan::backward`] | x, dy, saved or fixed statistics | dx, dgamma, dbeta, gradient of the residual |
 ///
 /// and, for a batch whose values are in several places (synchronized batch normalization), in several buffers or at several
 /// times, the stages by themselves:
@@ -44,7 +44,7 @@ pub(crate) use stage::{Access, Role};
 /// | [`Plan::merge`] | moments of shards | their moments together |
 /// | [`Plan::training_from_moments`] | x of a shard, moments of all | y, saved and running statistics |
 /// | [`Plan::backward`] without `grad_input` | x, dy of a shard | its share of dgamma and dbeta, written or added |
-/// | [`Plan::backward_from_gradients`] | x, dy of a shard, dgamma and dbeta of all | dx, d_residual |
+/// | [`Plan::backward_from_gradients`] | x, dy of a shard, dgamma and dbeta of all | dx, gradient of the residual |
 ///
 /// Planning computes; it touches no GPU. One plan binds any number of times, to other tensors each time.
 ///

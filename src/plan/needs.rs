@@ -175,12 +175,12 @@ impl Needs {
     /// Whether a stage has a use for one of its possible tensors.
     pub fn uses(&self, stage: Stage, role: Role) -> bool {
         match self.pass {
-            Pass::Forward(forward) => self.forward_uses(&forward, role),
-            Pass::Backward(gradients) => self.backward_uses(&gradients, stage, role),
+            Pass::Forward(forward) => self.forward_uses(forward, role),
+            Pass::Backward(gradients) => self.backward_uses(gradients, stage, role),
         }
     }
 
-    fn forward_uses(&self, forward: &Forward, role: Role) -> bool {
+    fn forward_uses(&self, forward: Forward, role: Role) -> bool {
         match role {
             Role::Gamma => self.gamma,
             Role::Beta => self.beta,
@@ -193,7 +193,7 @@ impl Needs {
         }
     }
 
-    fn backward_uses(&self, gradients: &Gradients, stage: Stage, role: Role) -> bool {
+    fn backward_uses(&self, gradients: Gradients, stage: Stage, role: Role) -> bool {
         let is_sums = matches!(stage, Stage::GradientSums | Stage::GradientCoefficients);
         let into_input = gradients.input != Gradient::Skip;
         match role {

@@ -1,0 +1,69 @@
+//! The coefficients of channels and of accesses: one list of names for their structs and for all that is done to each.
+
+use super::lines;
+use super::vectors::{load_vector, store_vector};
+use crate::plan::{Kernel, Needs, Role, Walk};
+
+/// The coefficients of a unit's channels and of the values of an access, how the one become the other, and how a stage
+/// leaves them for the next.
+pub(super) fn coefficients(kernel: &Kernel, needs: &Needs, slot: Option<(usize, u64)>) -> String {
+    let names: &[&str] = if needs.gradients().is_some() {
+        &["mean", "scale", "shift", "slope", "offset"]
+    } else {
+        &["mean", "scale", "shift"]
+    };
+    let each = |of: &dyn Fn(&str) -> String| {
+        let all: Vec<_> = names.iter().map(|name| of(name)).collect();
+        all.join(", ")
+    };
+    let fields = |ty: &str| lines(names.iter().map(|name| format!("    {name}: {ty},\n")));
+    let structs = format!(
+        "\n// the coefficients of a unit's channels, and those of an access's values\n\
+         struct Channel {{\n{}}}\n\nstruct Coefficients {{\n{}}}\n\n",
+        fields("M"),
+        fields("V")
+    );
+    let conversion = match kernel.walk {
+        Walk::Quads => format!(
+            "fn spread_one(c: Channel, k: u32) -> Coefficients {{ return Coefficients({}); }}\n\
+             fn spread_positions(c: Channel, position: vec4<u32>) -> Coefficients {{ return Coefficients({}); }}\n",
+            each(&|name| format!("V(component(c.{name}, k))")),
+            each(&|name| format!("by_position(c.{name}, position)")),
+        ),
+        Walk::Planes | Walk::Words => format!(
+            "fn blend(a: Channel, b: Channel, of_b: B) -> Coefficients {{ return Coefficients({}); }}\n",
+            each(&|name| format!("select(V(a.{name}), V(b.{name}), of_b)")),
+        ),
+        Walk::Rows | Walk::Columns | Walk::Wide => format!(
+            "fn spread(c: Channel) -> Coefficients {{ return Coefficients({}); }}\n",
+            each(&|name| format!("V(c.{name})")),
+        ),
+    };
+    let name = Role::Coefficients.name();
+    let load = |slot| {
+        let loads = (0..names.len()).map(|vector| {
+            let load = load_vector(name, slot, kernel.channels, &format!("{vector}u"));
+            format!("bitcast<M>({load})")
+        });
+        let loads: Vec<_> = loads.collect();
+        format!(
+            "fn load_channel(group: u32) -> Channel {{ return Channel({}); }}\n",
+            loads.join(", ")
+        )
+    };
+    let store = |slot| {
+        let stores = names.iter().enumerate().map(|(vector, field)| {
+            let bits = format!("bitcast<U>(c.{field})");
+            let store = store_vector(name, slot, kernel.channels, &format!("{vector}u"), &bits);
+            format!("    {{ {store} }}\n")
+        });
+        lines(stores)
+    };
+    let storage = if kernel.stage.is_elementwise() {
+        slot.map_or(String::new(), load)
+    } else {
+        let stores = slot.map_or(String::new(), store);
+        format!("fn store_channel(group: u32, c: Channel) {{\n{stores}}}\n")
+    };
+    [structs, conversion, storage].concat()
+}

@@ -1,0 +1,94 @@
+//! What a kernel's text starts with: constants, type names, the uniform block and the bindings.
+
+use std::fmt::Write;
+
+use super::{PARAMETERS_BINDING, Slot, slot_binding, vector};
+use crate::activation::Activation;
+use crate::plan::{Kernel, Lanes, Needs, PARAMETERS_WGSL};
+
+/// Constants, type names, the uniform block and the bindings.
+pub(super) fn head(kernel: &Kernel, needs: &Needs, slots: &[Slot]) -> String {
+    let mut text = format!("// {} by {}\n\n", kernel.stage.name(), kernel.walk.name());
+    let mut line = |arguments: std::fmt::Arguments<'_>| {
+        text.write_fmt(arguments).expect("a String takes any text");
+        text.push('\n');
+    };
+    let (float, unsigned) = (
+        vector("f32", kernel.channels),
+        vector("u32", kernel.channels),
+    );
+    line(format_args!(
+        "const WORKGROUP_SIZE: u32 = {}u;",
+        kernel.lanes.workgroup_size()
+    ));
+    let Lanes {
+        units_across,
+        team_rows,
+        team_columns,
+    } = kernel.lanes;
+    line(format_args!(
+        "// the lanes of a workgroup: neighbouring units, and lanes along the rows and columns of each"
+    ));
+    line(format_args!("const UNITS_ACROSS: u32 = {units_across}u;"));
+    line(format_args!("const TEAM_ROWS: u32 = {team_rows}u;"));
+    line(format_args!("const TEAM_COLUMNS: u32 = {team_columns}u;"));
+    line(format_args!("// values in one access of a tensor"));
+    line(format_args!("const WIDTH: u32 = {}u;", kernel.width));
+    line(format_args!("// channels of a unit"));
+    line(format_args!("const CHANNELS: u32 = {}u;", kernel.channels));
+    let forward = needs.forward();
+    line(format_args!("const RESIDUAL: bool = {};", needs.residual));
+    if needs.gradients().is_some() {
+        line(format_args!("// by the batch's own statistics"));
+        line(format_args!("const BATCH: bool = {};", !needs.given));
+    } else {
+        line(format_args!("const SAVES: bool = {};", forward.saved));
+        line(format_args!("const UPDATES: bool = {};", forward.running));
+        line(format_args!(
+            "const SHARDED: bool = {};",
+            forward.from_shards
+        ));
+    }
+    if let Activation::LeakyRelu { slope } = needs.activation {
+        line(format_args!("const SLOPE: f32 = {slope:e}f;"));
+    }
+    line(format_args!(
+        "// one access and its truth values; one number per channel of a unit, and the same as bits or counts"
+    ));
+    line(format_args!("alias V = {};", vector("f32", kernel.width)));
+    line(format_args!("alias B = {};", vector("bool", kernel.width)));
+    line(format_args!("alias M = {float};"));
+    line(format_args!("alias U = {unsigned};\n"));
+    line(format_args!("{PARAMETERS_WGSL}"));
+    line(format_args!(
+        "@group(0) @binding({PARAMETERS_BINDING}) var<uniform> params: Parameters;"
+    ));
+    for (index, slot) in slots.iter().enumerate() {
+        line(format_args!(
+            "@group(0) @binding({}) var<storage, {}> slot{index}: array<{}>;",
+            slot_binding(index),
+            if slot.read_write {
+                "read_write"
+            } else {
+                "read"
+            },
+            vector("u32", slot.width),
+        ));
+    }
+    // an access of one channel is that channel's; one of several channels has one value of each
+    let fold = match (kernel.width, kernel.channels) {
+        (4, 1) => "(v.x + v.y) + (v.z + v.w)",
+        (2, 1) => "v.x + v.y",
+        _ => "v",
+    };
+    let component = if kernel.channels == 1 { "m" } else { "m[k]" };
+    line(format_args!(
+        "\n// the sum per channel of one access's values"
+    ));
+    line(format_args!("fn fold(v: V) -> M {{ return {fold}; }}"));
+    line(format_args!("// the number of channel k of a unit"));
+    line(format_args!(
+        "fn component(m: M, k: u32) -> f32 {{ return {component}; }}\n"
+    ));
+    text
+}

@@ -1,0 +1,331 @@
+//! The text of a kernel: shader files joined in a fixed order, after a generated head.
+//!
+//! The files are plain WGSL. What differs between variants is generated here and nowhere else: the constants and type
+//! names that the files use, the bindings, and the accessors through which the files reach their tensors. An accessor
+//! reads and writes `u32` words: storage that holds counts beside floats keeps every bit that way, and one binding can
+//! serve several tensors.
+
+mod accessors;
+mod coefficients;
+mod head;
+#[cfg(test)]
+mod tests;
+mod vectors;
+
+use crate::activation::{Activation, Derivative};
+use crate::element::Element;
+use crate::plan::{Combine, Kernel, Needs, Role, Stage, Walk};
+use accessors::{Accessors, starts};
+use coefficients::coefficients;
+use head::head;
+
+macro_rules! shader {
+    ($path:literal) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $path))
+    };
+}
+
+/// Where a tensor of a stage is bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Bound {
+    pub role: Role,
+    /// The number of its slot.
+    pub slot: usize,
+}
+
+/// A storage binding, of one tensor or of several that stand too close for bindings of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Slot {
+    /// Words in one element: 4, 2 or 1.
+    pub width: u64,
+    pub read_write: bool,
+}
+
+/// The binding of the uniform block; slots follow it.
+pub(crate) const PARAMETERS_BINDING: u32 = 0;
+
+/// The binding of a slot.
+pub(crate) const fn slot_binding(slot: usize) -> u32 {
+    slot as u32 + 1
+}
+
+/// The whole text of a kernel.
+pub(crate) fn text(kernel: &Kernel, needs: &Needs, bound: &[Bound], slots: &[Slot]) -> String {
+    let mut text = head(kernel, needs, slots);
+    let slot = |role| {
+        let found = bound.iter().find(|bound| bound.role == role);
+        found.map(|bound| (bound.slot, slots[bound.slot].width))
+    };
+    let roles = kernel.stage.roles(needs);
+    text += &starts(&roles);
+    let accessors = Accessors {
+        kernel,
+        needs,
+        slot: &slot,
+    };
+    let files = files(kernel, needs);
+    text += &accessors.text(&roles, &files);
+    if !matches!(kernel.stage, Stage::Statistics | Stage::Merge | Stage::Mask) {
+        text += &coefficients(kernel, needs, slot(Role::Coefficients));
+    }
+    for file in files {
+        text += "\n";
+        text += file;
+    }
+    text
+}
+
+/// The files of a kernel, in an order in which a reader meets what is used before it is used.
+fn files(kernel: &Kernel, needs: &Needs) -> Vec<&'static str> {
+    let mut files = vec![];
+    match needs.element {
+        Element::F32 => {}
+        Element::F16 => files.push(shader!("storage/f16.wgsl")),
+        Element::Bf16 => files.push(shader!("storage/bf16.wgsl")),
+    }
+    files.push(shader!("shared/geometry.wgsl"));
+    if kernel.walk == Walk::Quads {
+        files.push(shader!("shared/quads.wgsl"));
+    }
+    if needs.gradients().is_some() {
+        backward_files(&mut files, kernel, needs);
+    } else {
+        forward_files(&mut files, kernel, needs);
+    }
+    files
+}
+
+fn combine(kernel: &Kernel, within_subgroup: &'static str) -> Vec<&'static str> {
+    match kernel.combine {
+        Combine::Lane => vec![shader!("combine/lane.wgsl")],
+        Combine::Workgroup => vec![shader!("combine/workgroup.wgsl")],
+        Combine::Subgroup => vec![within_subgroup, shader!("combine/subgroup.wgsl")],
+        Combine::Subgroups => vec![within_subgroup, shader!("combine/subgroups.wgsl")],
+    }
+}
+
+fn activation(activation: Activation) -> &'static [&'static str] {
+    match activation {
+        Activation::None => &[shader!("activation/none.wgsl")],
+        Activation::Relu => &[shader!("activation/relu.wgsl")],
+        Activation::LeakyRelu { .. } => &[shader!("activation/leaky_relu.wgsl")],
+        Activation::Relu6 => &[shader!("activation/relu6.wgsl")],
+        Activation::Silu => &[
+            shader!("activation/sigmoid.wgsl"),
+            shader!("activation/silu.wgsl"),
+        ],
+        Activation::Gelu => &[shader!("activation/gelu.wgsl")],
+        Activation::GeluTanh => &[
+            shader!("activation/sigmoid.wgsl"),
+            shader!("activation/gelu_tanh.wgsl"),
+        ],
+    }
+}
+
+/// How a fused kernel goes over the tensor once it has the coefficients.
+fn apply(walk: Walk) -> &'static str {
+    match walk {
+        Walk::Rows => shader!("walk/rows.wgsl"),
+        Walk::Columns => shader!("walk/columns.wgsl"),
+        Walk::Wide => shader!("walk/wide_apply.wgsl"),
+        Walk::Quads => shader!("walk/quads.wgsl"),
+        Walk::Planes | Walk::Words => "",
+    }
+}
+
+/// A stage that has its coefficients from elsewhere.
+fn elementwise(walk: Walk) -> &'static [&'static str] {
+    match walk {
+        Walk::Rows => &[shader!("walk/rows.wgsl"), shader!("walk/stage.wgsl")],
+        Walk::Quads => &[shader!("walk/quads.wgsl"), shader!("walk/stage.wgsl")],
+        // what is wide is normalized by columns
+        Walk::Columns | Walk::Wide => &[shader!("walk/stage_columns.wgsl")],
+        Walk::Planes => &[shader!("walk/stage_planes.wgsl")],
+        Walk::Words => &[shader!("walk/stage_words.wgsl")],
+    }
+}
+
+fn forward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs) {
+    let wide = kernel.walk == Walk::Wide;
+    let gather: &[_] = match kernel.walk {
+        Walk::Rows => &[shader!("forward/gather/rows.wgsl")],
+        Walk::Columns => &[shader!("forward/gather/columns.wgsl")],
+        Walk::Wide => &[
+            shader!("walk/wide.wgsl"),
+            shader!("forward/wide/gather.wgsl"),
+        ],
+        Walk::Quads => &[shader!("forward/gather/quads.wgsl")],
+        Walk::Planes | Walk::Words => &[],
+    };
+    let units = if wide {
+        shader!("forward/wide/finish.wgsl")
+    } else {
+        shader!("forward/gather_units.wgsl")
+    };
+    let moments = || {
+        let mut moments = vec![shader!("forward/moments.wgsl")];
+        moments.extend(combine(kernel, shader!("forward/subgroup_moments.wgsl")));
+        moments
+    };
+    let element = shader!("forward/element.wgsl");
+    match kernel.stage {
+        Stage::Statistics => {
+            files.extend(moments());
+            files.push(shader!("forward/statistics.wgsl"));
+            files.extend(gather);
+            files.push(units);
+        }
+        Stage::Merge => {
+            files.extend(moments());
+            files.extend([
+                shader!("forward/partials.wgsl"),
+                shader!("forward/merge.wgsl"),
+            ]);
+        }
+        Stage::Coefficients => {
+            files.extend(moments());
+            files.extend([
+                shader!("forward/channel.wgsl"),
+                shader!("forward/coefficients.wgsl"),
+            ]);
+            files.extend(gather);
+            files.push(units);
+        }
+        Stage::Finalize => {
+            files.extend(moments());
+            files.extend([
+                shader!("forward/channel.wgsl"),
+                shader!("forward/partials.wgsl"),
+                shader!("forward/finalize.wgsl"),
+            ]);
+        }
+        Stage::Fused => {
+            files.extend(moments());
+            files.push(shader!("forward/channel.wgsl"));
+            files.extend(activation(needs.activation));
+            files.push(element);
+            files.extend(gather);
+            files.push(apply(kernel.walk));
+            files.push(if wide {
+                shader!("forward/wide/fused.wgsl")
+            } else {
+                shader!("forward/fused.wgsl")
+            });
+        }
+        Stage::Normalize | Stage::NormalizeGiven => {
+            files.push(shader!("combine/nothing.wgsl"));
+            files.extend(activation(needs.activation));
+            files.push(element);
+            files.push(if kernel.stage == Stage::Normalize {
+                shader!("walk/channel_from_stage.wgsl")
+            } else {
+                shader!("forward/channel_of_statistics.wgsl")
+            });
+            files.extend(elementwise(kernel.walk));
+        }
+        _ => {
+            files.push(shader!("combine/nothing.wgsl"));
+            files.extend(activation(needs.activation));
+            files.push(shader!("forward/mask.wgsl"));
+        }
+    }
+}
+
+fn backward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs) {
+    let wide = kernel.walk == Walk::Wide;
+    let mut sums = vec![shader!("backward/sums.wgsl")];
+    sums.extend(combine(kernel, shader!("backward/subgroup_sums.wgsl")));
+    let channel = [
+        if needs.given {
+            shader!("backward/statistics_from/given.wgsl")
+        } else {
+            shader!("backward/statistics_from/saved.wgsl")
+        },
+        shader!("backward/channel.wgsl"),
+    ];
+    let mut element = vec![];
+    element.extend(match needs.evidence() {
+        None => &[][..],
+        Some(_) => activation(needs.activation),
+    });
+    element.push(match needs.evidence() {
+        None => shader!("backward/gradient_from/nothing.wgsl"),
+        Some(Derivative::Input) => shader!("backward/gradient_from/input.wgsl"),
+        Some(Derivative::Output) => shader!("backward/gradient_from/output.wgsl"),
+        Some(Derivative::Mask) => shader!("backward/gradient_from/mask.wgsl"),
+    });
+    element.push(shader!("backward/element.wgsl"));
+    let gather: &[_] = match kernel.walk {
+        Walk::Rows => &[shader!("backward/gather/rows.wgsl")],
+        Walk::Columns => &[shader!("backward/gather/columns.wgsl")],
+        Walk::Wide => &[
+            shader!("walk/wide.wgsl"),
+            shader!("backward/wide/gather.wgsl"),
+        ],
+        Walk::Quads => &[shader!("backward/gather/quads.wgsl")],
+        Walk::Planes | Walk::Words => &[],
+    };
+    let units = if wide {
+        shader!("backward/wide/finish.wgsl")
+    } else {
+        shader!("backward/sums_of_units.wgsl")
+    };
+    match kernel.stage {
+        Stage::GradientSums | Stage::GradientCoefficients => {
+            files.extend(sums);
+            files.extend(channel);
+            files.push(shader!("backward/gradients.wgsl"));
+            files.extend(element);
+            files.push(if kernel.stage == Stage::GradientSums {
+                shader!("backward/partials.wgsl")
+            } else {
+                shader!("backward/coefficients.wgsl")
+            });
+            files.extend(gather);
+            files.push(units);
+        }
+        Stage::GradientFinalize => {
+            files.extend(sums);
+            files.extend(channel);
+            files.push(shader!("backward/gradients.wgsl"));
+            files.push(shader!("backward/finalize.wgsl"));
+        }
+        Stage::GivenGradients => {
+            files.push(shader!("combine/nothing.wgsl"));
+            files.extend(channel);
+            files.push(shader!("backward/given_gradients.wgsl"));
+        }
+        Stage::GradientFused => {
+            files.extend(sums);
+            files.extend(channel);
+            files.push(shader!("backward/gradients.wgsl"));
+            files.extend(element);
+            files.extend(gather);
+            files.push(apply(kernel.walk));
+            files.push(if wide {
+                shader!("backward/wide/fused.wgsl")
+            } else {
+                shader!("backward/fused.wgsl")
+            });
+        }
+        _ => {
+            files.push(shader!("combine/nothing.wgsl"));
+            files.extend(element);
+            files.push(shader!("walk/channel_from_stage.wgsl"));
+            files.extend(elementwise(kernel.walk));
+        }
+    }
+}
+
+fn vector(scalar: &str, width: u64) -> String {
+    if width == 1 {
+        scalar.to_owned()
+    } else {
+        format!("vec{width}<{scalar}>")
+    }
+}
+
+/// Lines, each with its end, one after another.
+fn lines(lines: impl Iterator<Item = String>) -> String {
+    lines.collect::<Vec<_>>().concat()
+}
