@@ -275,7 +275,7 @@ fn record(
             label,
             compiled,
             bind_group,
-            info: dispatch.info(),
+            info: dispatch.info(plan.needs()),
         }
     });
     Step::new(steps.collect())

@@ -4,16 +4,13 @@ use std::ops::Range;
 
 use super::geometry::{Geometry, Walk, Window};
 use super::grid::{Area, Splits, dispatches};
-use super::{Dispatch, Lanes, Parameters, Program, Stage};
+use super::{Dispatch, Lanes, PARTIAL_BYTES, Parameters, Program, Stage};
 use crate::error::PlanError;
 use crate::limits::Limits;
 use crate::options::{Inference, RunningVariance, Training, Update};
 use crate::packed::Packed;
 use crate::shape::Shape;
 use crate::tuning::{Team, Tuning};
-
-/// Bytes of a partial: count, frame, mean and M2 of one channel in one split.
-const PARTIAL_BYTES: u64 = 16;
 
 /// Accesses in a row of a channel up to which its runs are short: 256 bytes, four cache lines.
 const SHORT_RUN: u64 = 16;

@@ -1,7 +1,7 @@
 //! From a window of a tensor to the dispatches that walk it.
 
 use super::geometry::{Geometry, Window};
-use super::{Combine, Dispatch, Kernel, Lanes, Parameters, Stage, Walk};
+use super::{Combine, Dispatch, Kernel, Lanes, Parameters, Stage, Walk, Work};
 use crate::limits::Limits;
 use crate::tuning::{Team, Tuning};
 
@@ -196,6 +196,7 @@ pub(super) fn dispatches<'a>(
         ..parameters
     };
     let values = window.values.clone();
+    let (len, channels) = extent(&area, parameters.inner);
     let workgroups = units.div_ceil(lanes.units_across);
     let most = u64::from(limits.workgroups_per_dimension);
     // whole squares first, so that no folded grid reaches into the next dispatch's workgroups
@@ -204,6 +205,9 @@ pub(super) fn dispatches<'a>(
         .map(move |first| {
             let count = (workgroups - first).min(most * most);
             let width = count.min(most);
+            let covered =
+                units.min((first + count) * lanes.units_across) - first * lanes.units_across;
+            let share = |of: u64| (u128::from(of) * u128::from(covered) / u128::from(units)) as u64;
             Dispatch {
                 kernel,
                 grid: [narrow(width), narrow(count.div_ceil(width))],
@@ -213,8 +217,29 @@ pub(super) fn dispatches<'a>(
                     ..parameters
                 },
                 window: values.clone(),
+                work: Work {
+                    values: share(len),
+                    channels: share(channels).max(1),
+                    splits: splits.count(),
+                },
             }
         })
+}
+
+/// The values and the channels of an area; `inner` values of a channel are in a row.
+fn extent(area: &Area<'_>, inner: u32) -> (u64, u64) {
+    let (geometry, window) = (area.geometry, area.window);
+    let groups = window.groups.end - window.groups.start;
+    let columns = window.columns.end - window.columns.start;
+    let len = window.len(geometry);
+    match geometry.walk {
+        // a unit stands for four groups
+        Walk::Wide => (4 * len, 4 * groups * geometry.channels_per_group),
+        // the columns of one group go through the channels
+        Walk::Planes => (len, columns * geometry.width / u64::from(inner)),
+        Walk::Columns => (len, groups * columns * geometry.width),
+        Walk::Rows | Walk::Quads => (len, groups * geometry.channels_per_group),
+    }
 }
 
 #[cfg(test)]

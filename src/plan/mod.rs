@@ -20,6 +20,9 @@ pub(crate) use parameters::{PARAMETERS_WGSL, Parameters};
 pub use stage::Stage;
 pub(crate) use stage::{Access, Role};
 
+/// Bytes of a partial: count, frame, mean and M2 of one channel in one split.
+const PARTIAL_BYTES: u64 = 16;
+
 /// The dispatches of one pass over one shape, planned for one device's limits.
 ///
 /// Planning computes; it touches no GPU. One plan binds any number of times, to other tensors each time.
@@ -73,7 +76,7 @@ impl Needs {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Program {
     pub dispatches: Vec<Dispatch>,
-    /// Partials, of 16 bytes.
+    /// Partials, of [`PARTIAL_BYTES`] each.
     pub partials: u64,
     /// Packed vectors of coefficients.
     pub coefficients: u64,
@@ -82,7 +85,7 @@ pub(crate) struct Program {
 impl Program {
     /// Where the coefficients start in the workspace, in bytes: after the partials.
     pub fn coefficients_offset(&self) -> u64 {
-        (self.partials * 16).next_multiple_of(256)
+        (self.partials * PARTIAL_BYTES).next_multiple_of(256)
     }
 
     /// A multiple of 256 bytes, so that a neighbour in the same buffer shares no binding.
@@ -99,6 +102,17 @@ pub(crate) struct Dispatch {
     pub parameters: Parameters,
     /// The values of x and y that are bound.
     pub window: Range<u64>,
+    pub work: Work,
+}
+
+/// How much a dispatch goes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Work {
+    /// Values of the tensor; of the finalize stage, partials.
+    pub values: u64,
+    pub channels: u64,
+    /// Partials of each channel that the statistics stage leaves.
+    pub splits: u64,
 }
 
 /// The text that a dispatch runs, but for where its tensors are.
@@ -165,10 +179,17 @@ pub struct DispatchInfo {
     pub first_workgroup: u32,
     /// Bytes of the tensor in the bound window.
     pub window_bytes: u64,
+    /// Bytes that it reads: of x, of vectors and of the workspace. What it goes over twice counts twice, also where the
+    /// second time comes out of a cache; a vector counts once.
+    pub bytes_read: u64,
+    /// Bytes that it writes: of y, of vectors and of the workspace.
+    pub bytes_written: u64,
 }
 
 impl Dispatch {
-    pub(crate) const fn info(&self) -> DispatchInfo {
+    /// As it is in a plan with these needs.
+    pub(crate) fn info(&self, needs: Needs) -> DispatchInfo {
+        let [bytes_read, bytes_written] = self.traffic(needs);
         DispatchInfo {
             stage: self.kernel.stage,
             walk: self.kernel.walk,
@@ -178,7 +199,37 @@ impl Dispatch {
             grid: self.grid,
             first_workgroup: self.parameters.first_workgroup,
             window_bytes: 4 * (self.window.end - self.window.start),
+            bytes_read,
+            bytes_written,
         }
+    }
+
+    /// Bytes read and bytes written.
+    fn traffic(&self, needs: Needs) -> [u64; 2] {
+        let Work {
+            values,
+            channels,
+            splits,
+        } = self.work;
+        let stage = self.kernel.stage;
+        let mut bytes = [0, 0];
+        for &(role, access) in stage.roles().iter().filter(|(role, _)| needs.has(*role)) {
+            let [read, written] = match (role, access) {
+                // once for the statistics, once to normalize
+                (Role::X, _) if stage == Stage::Fused => [8 * values, 0],
+                (Role::X, _) => [4 * values, 0],
+                (Role::Y, _) => [0, 4 * values],
+                (Role::Partials, Access::Read) => [PARTIAL_BYTES * values, 0],
+                (Role::Partials, Access::Write) => [0, PARTIAL_BYTES * channels * splits],
+                (Role::Coefficients, Access::Read) => [3 * 4 * channels, 0],
+                (Role::Coefficients | Role::Saved, _) => [0, 3 * 4 * channels],
+                (Role::Running, _) => [3 * 4 * channels, 3 * 4 * channels],
+                (Role::Gamma | Role::Beta | Role::Mean | Role::Variance, _) => [4 * channels, 0],
+            };
+            bytes[0] += read;
+            bytes[1] += written;
+        }
+        bytes
     }
 }
 
@@ -298,7 +349,8 @@ impl Plan {
 
     /// The dispatches in order, as they are for tensors that start at multiples of 16 bytes.
     pub fn dispatches(&self) -> impl Iterator<Item = DispatchInfo> + '_ {
-        self.aligned.dispatches.iter().map(Dispatch::info)
+        let info = |dispatch: &Dispatch| dispatch.info(self.needs);
+        self.aligned.dispatches.iter().map(info)
     }
 
     pub(crate) const fn needs(&self) -> Needs {
