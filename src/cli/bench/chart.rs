@@ -229,12 +229,12 @@ pub fn fractions(title: &str, rows: &[ChartRow<f64>]) -> Markup {
     html! {
         svg width="100%" height=(height) role="img" aria-label=(title) {
             (columns(height, ticks.iter().map(|&tick| (format!("{tick}"), share(tick)))))
-            @for (row, place) in rows.iter().zip(places) {
-                (labels(row, place))
+            @for (row, place) in rows.iter().zip(&places) {
                 @let y = place.0 + 25;
                 line.bar.gpu x1=(percent(0.0)) x2=(percent(share(row.data))) y1=(y) y2=(y) {}
             }
             line.one x1=(percent(share(1.0))) x2=(percent(share(1.0))) y1=(AXIS) y2=(height - AXIS) {}
+            @for (row, &place) in rows.iter().zip(&places) { (labels(row, place)) }
         }
     }
 }
