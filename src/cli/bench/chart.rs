@@ -256,6 +256,8 @@ pub struct Curve {
 const CURVES: usize = 400;
 const ABOVE: usize = 18;
 const BELOW: usize = 24;
+/// Pixels of the width of the scale beside them.
+const SCALE: usize = 56;
 
 /// Times against sizes on two logarithmic axes.
 pub fn curves(title: &str, curves: &[Curve], size: impl Fn(f64) -> String) -> Markup {
@@ -273,26 +275,32 @@ pub fn curves(title: &str, curves: &[Curve], size: impl Fn(f64) -> String) -> Ma
     let sizes = std::iter::successors(Some(first), |size| Some(16.0 * size));
     let sizes = sizes.take_while(|&size| across.share(size) < 1.0 + 1e-6);
     html! {
-        svg width="100%" height=(CURVES) role="img" aria-label=(title) {
-            @for (value, _) in up.tens() {
-                line.grid x1="0" x2="100%" y1=(y(value)) y2=(y(value)) {}
-                text.tick x="0" y=(y(value)) dy="-4" { (milliseconds(value)) }
+        div.plot {
+            svg width=(SCALE) height=(CURVES) aria-hidden="true" {
+                @for (value, _) in up.tens() {
+                    text.tick x=(SCALE - 4) y=(y(value)) dy="4" text-anchor="end" { (milliseconds(value)) }
+                }
             }
-            @for bytes in sizes {
-                @let share = across.share(bytes);
-                @let x = percent(share);
-                line.grid x1=(x) x2=(x) y1=(ABOVE) y2=(CURVES - BELOW) {}
-                text.tick x=(x) y=(CURVES - 6) text-anchor=(anchor(share)) { (size(bytes)) }
-            }
-            @for curve in curves {
-                g.curve.(curve.series.class()).{ "dash" (curve.dash) } {
-                    title { (curve.name) }
-                    @for pair in curve.points.windows(2) {
-                        line x1=(percent(across.share(pair[0].0))) y1=(y(pair[0].1))
-                            x2=(percent(across.share(pair[1].0))) y2=(y(pair[1].1)) {}
-                    }
-                    @for &(bytes, time) in &curve.points {
-                        circle cx=(percent(across.share(bytes))) cy=(y(time)) r="2.5" {}
+            svg width="100%" height=(CURVES) role="img" aria-label=(title) {
+                @for (value, _) in up.tens() {
+                    line.grid x1="0" x2="100%" y1=(y(value)) y2=(y(value)) {}
+                }
+                @for bytes in sizes {
+                    @let share = across.share(bytes);
+                    @let x = percent(share);
+                    line.grid x1=(x) x2=(x) y1=(ABOVE) y2=(CURVES - BELOW) {}
+                    text.tick x=(x) y=(CURVES - 6) text-anchor=(anchor(share)) { (size(bytes)) }
+                }
+                @for curve in curves {
+                    g.curve.(curve.series.class()).{ "dash" (curve.dash) } {
+                        title { (curve.name) }
+                        @for pair in curve.points.windows(2) {
+                            line x1=(percent(across.share(pair[0].0))) y1=(y(pair[0].1))
+                                x2=(percent(across.share(pair[1].0))) y2=(y(pair[1].1)) {}
+                        }
+                        @for &(bytes, time) in &curve.points {
+                            circle cx=(percent(across.share(bytes))) cy=(y(time)) r="2.5" {}
+                        }
                     }
                 }
             }

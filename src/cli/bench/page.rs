@@ -149,7 +149,7 @@ impl Report {
                         tbody {
                             @for (row, heading) in self.rows.iter().zip(groups) {
                                 @if let Some(heading) = heading {
-                                    tr.group { td { (heading) } td colspan="11" {} }
+                                    tr.group { td colspan="12" { span { (heading) } } }
                                 }
                                 (row_cells(row))
                             }

@@ -242,7 +242,7 @@ mod tests {
             narrow.contains("of copy") && !narrow.contains("loop"),
             "{narrow}"
         );
-        let usual = header(60);
+        let usual = header(70);
         assert!(
             usual.contains("GB/s") && usual.matches("+-").count() == 1,
             "{usual}"
