@@ -379,3 +379,137 @@ fn tuning(limits: &Limits, given: Option<&Tuning>) -> Result<Tuning, PlanError> 
     tuning.check(limits)?;
     Ok(tuning)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::AdapterKind;
+
+    /// Limits that lead to every stage and walk, and to windows.
+    fn devices() -> [Limits; 4] {
+        let cpu = Limits {
+            adapter: AdapterKind::Cpu,
+            processors: 2,
+            ..Limits::default()
+        };
+        let small = |limits: &Limits| Limits {
+            binding_bytes: 16 << 10,
+            workgroups_per_dimension: 7,
+            ..limits.clone()
+        };
+        [
+            Limits::default(),
+            small(&Limits::default()),
+            small(&cpu),
+            cpu,
+        ]
+    }
+
+    /// The usual tuning, and one that keeps channels whole but fuses nothing.
+    fn tunings(limits: Limits) -> [(Limits, Tuning); 2] {
+        let usual = Tuning::for_limits(&limits);
+        let apart = Tuning {
+            workgroups: 1,
+            fused_bytes: 0,
+            cache_bytes: 0,
+            ..usual.clone()
+        };
+        [(limits.clone(), usual), (limits, apart)]
+    }
+
+    fn shapes() -> Vec<Shape> {
+        let first = [
+            &[2, 3, 7, 7][..],
+            &[9, 30, 1, 1],
+            &[4, 32, 14, 14],
+            &[1, 5, 10007],
+            &[64, 8, 3, 3],
+        ];
+        let last = [
+            &[6, 13][..],
+            &[4099, 6],
+            &[17, 1028],
+            &[3, 5, 7, 36],
+            &[500, 1024],
+        ];
+        let first = first.map(|sizes| Shape::channels_first(sizes).expect("a shape"));
+        let last = last.map(|sizes| Shape::channels_last(sizes).expect("a shape"));
+        [first, last].concat()
+    }
+
+    #[test]
+    fn dispatches_say_what_they_read_and_write() {
+        let mut seen = std::collections::HashSet::new();
+        for (limits, tuning) in devices().into_iter().flat_map(tunings) {
+            for shape in shapes() {
+                let options = Training::default()
+                    .gamma(false)
+                    .beta(false)
+                    .running(None)
+                    .saved(false)
+                    .tuning(tuning.clone());
+                let plan = Plan::training(&limits, shape, &options).expect("a plan");
+                let sum = |stages: &[Stage], bytes: fn(&DispatchInfo) -> u64| -> u64 {
+                    plan.dispatches()
+                        .filter(|dispatch| stages.contains(&dispatch.stage))
+                        .map(|dispatch| bytes(&dispatch))
+                        .sum()
+                };
+                let read = |stages: &[Stage]| sum(stages, |dispatch| dispatch.bytes_read);
+                let written = |stages: &[Stage]| sum(stages, |dispatch| dispatch.bytes_written);
+                seen.extend(
+                    plan.dispatches()
+                        .map(|dispatch| (dispatch.stage, dispatch.walk)),
+                );
+                let tensor = 4 * shape.len();
+                let name = format!("{shape:?} on {limits:?}");
+
+                let once = read(&[Stage::Statistics, Stage::Coefficients]);
+                assert_eq!(once + read(&[Stage::Fused]) / 2, tensor, "{name}");
+                assert_eq!(written(&[Stage::Normalize, Stage::Fused]), tensor, "{name}");
+                assert_eq!(
+                    written(&[Stage::Statistics]),
+                    read(&[Stage::Finalize]),
+                    "{name}"
+                );
+                let coefficients = written(&[Stage::Finalize, Stage::Coefficients]);
+                let normalized = read(&[Stage::Normalize]);
+                if coefficients > 0 {
+                    assert_eq!(coefficients, 12 * shape.channels(), "{name}");
+                    assert!(normalized >= tensor + coefficients, "{name}");
+                } else {
+                    assert_eq!(normalized, 0, "{name}");
+                }
+            }
+        }
+        for stage in [
+            Stage::Statistics,
+            Stage::Coefficients,
+            Stage::Fused,
+            Stage::Normalize,
+        ] {
+            assert!(seen.iter().any(|(found, _)| *found == stage), "{stage:?}");
+        }
+        for walk in [
+            Walk::Rows,
+            Walk::Columns,
+            Walk::Wide,
+            Walk::Quads,
+            Walk::Planes,
+        ] {
+            assert!(seen.iter().any(|(_, found)| *found == walk), "{walk:?}");
+        }
+    }
+
+    #[test]
+    fn vectors_count_once_for_each_dispatch() {
+        let shape = Shape::channels_first(&[2, 3, 4]).expect("a shape");
+        let plan = Plan::inference(&Limits::default(), shape, &Inference::default());
+        let plan = plan.expect("a plan");
+        let dispatches: Vec<_> = plan.dispatches().collect();
+        assert_eq!(dispatches.len(), 1);
+        // gamma, beta, mean and variance of three channels
+        assert_eq!(dispatches[0].bytes_read, 4 * (24 + 4 * 3));
+        assert_eq!(dispatches[0].bytes_written, 4 * 24);
+    }
+}

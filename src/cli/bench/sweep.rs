@@ -103,7 +103,7 @@ impl Budget {
     fn new(thoroughness: Thoroughness) -> Self {
         let seconds = match thoroughness {
             Thoroughness::Quick => 2,
-            Thoroughness::Usual => 20,
+            Thoroughness::Usual => 25,
             Thoroughness::Full => 240,
         };
         Self {
@@ -195,7 +195,8 @@ pub fn run(
 pub const fn factor(thoroughness: Thoroughness) -> u64 {
     match thoroughness {
         Thoroughness::Quick => 8,
-        Thoroughness::Usual | Thoroughness::Full => 2,
+        Thoroughness::Usual => 4,
+        Thoroughness::Full => 2,
     }
 }
 
@@ -338,6 +339,6 @@ mod tests {
         budget.last = Some((4, seconds(6)));
         assert_eq!(budget.refuses(8, seconds(7), plenty), None);
         let why = budget.refuses(8, seconds(9), plenty).expect("too long");
-        assert!(why.contains("512 KiB would take it beyond 20 s"), "{why}");
+        assert!(why.contains("512 KiB would take it beyond 25 s"), "{why}");
     }
 }

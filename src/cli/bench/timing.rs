@@ -66,7 +66,7 @@ impl Thoroughness {
     pub const fn sweep(self) -> Effort {
         match self {
             Self::Quick => Effort::new(1, 40, 3, 3),
-            Self::Usual => Effort::new(3, 200, 5, 9),
+            Self::Usual => Effort::new(3, 200, 3, 9),
             Self::Full => Effort::new(6, 1500, 7, 15),
         }
     }

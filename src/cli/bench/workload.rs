@@ -110,7 +110,7 @@ pub const BATCH: u32 = 8;
 /// The layers that a quick run measures channels-first.
 const QUICK_FIRST: [(usize, usize); 3] = [(64, 56), (512, 28), (2048, 7)];
 /// And channels-last.
-const QUICK_LAST: [(usize, usize); 1] = [(256, 28)];
+const QUICK_LAST: [(usize, usize); 1] = [(1024, 14)];
 /// The layers that are measured channels-last too.
 const CHANNELS_LAST: [(usize, usize); 5] = [(64, 56), (256, 56), (512, 28), (1024, 14), (2048, 7)];
 const TWO_D: [[usize; 2]; 3] = [[4096, 1024], [65536, 64], [256, 4096]];
