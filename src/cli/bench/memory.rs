@@ -6,7 +6,10 @@ use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 /// Bytes that can be had now; none where the system does not say.
 pub fn available() -> Option<u64> {
     let kind = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
-    let bytes = System::new_with_specifics(kind).available_memory();
+    let system = System::new_with_specifics(kind);
+    // A container may have less than its host. What is free in it is of no use: its caches count as taken.
+    let container = system.cgroup_limits().map(|limits| limits.total_memory);
+    let bytes = system.available_memory().min(container.unwrap_or(u64::MAX));
     (bytes > 0).then_some(bytes)
 }
 

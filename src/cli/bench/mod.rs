@@ -171,15 +171,10 @@ pub fn run(arguments: &Arguments) -> Result<Verdict> {
         output::print(&format!("\n{}", baseline.compare(&report)))?;
     }
     files.write(&report)?;
-    let wrong = report.wrong();
-    for line in &wrong {
+    for line in report.wrong() {
         eprintln!("{line}");
     }
-    Ok(if wrong.is_empty() {
-        Verdict::Right
-    } else {
-        Verdict::Wrong
-    })
+    Ok(report.verdict())
 }
 
 fn explain(

@@ -8,6 +8,7 @@ use super::environment::Environment;
 use super::record::{PointRecord, Record};
 use super::row::Row;
 use super::sweep::{Point, Sweep};
+use crate::cli::Verdict;
 use crate::cli::size::Sizes;
 
 /// Everything that a run has found.
@@ -92,6 +93,15 @@ impl Report {
         let rows = self.rows.iter().filter_map(row);
         let points = self.sweep.iter().flat_map(|sweep| &sweep.points);
         rows.chain(points.filter_map(point)).collect()
+    }
+
+    /// Whether anything is wrong.
+    pub fn verdict(&self) -> Verdict {
+        if self.wrong().is_empty() {
+            Verdict::Right
+        } else {
+            Verdict::Wrong
+        }
     }
 
     /// Rows that are right.
@@ -219,6 +229,7 @@ pub(super) mod tests {
     fn what_is_wrong_is_named() {
         let mut report = report();
         assert!(report.wrong().is_empty());
+        assert_eq!(report.verdict(), Verdict::Right);
         report.rows[1].wrong = Some("y: 1 outside".into());
         report.sweep = Some(Sweep {
             points: vec![Point {
@@ -235,5 +246,9 @@ pub(super) mod tests {
             ]
         );
         assert_eq!(report.right(), 1);
+        assert_eq!(report.verdict(), Verdict::Wrong);
+        // A wrong point of the sweep is enough.
+        report.rows[1].wrong = None;
+        assert_eq!(report.verdict(), Verdict::Wrong);
     }
 }
