@@ -338,7 +338,7 @@ mod tests {
         );
         budget.last = Some((4, seconds(6)));
         assert_eq!(budget.refuses(8, seconds(7), plenty), None);
-        let why = budget.refuses(8, seconds(9), plenty).expect("too long");
+        let why = budget.refuses(8, seconds(14), plenty).expect("too long");
         assert!(why.contains("512 KiB would take it beyond 25 s"), "{why}");
     }
 }
