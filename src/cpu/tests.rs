@@ -50,7 +50,7 @@ const TOLERANCE: f64 = 2e-6;
 fn training_distance(x: &[f32], shape: Shape) -> f64 {
     let mut y = vec![f32::NAN; x.len()];
     training(x, &mut y, shape, Parameters::default(), &bare(), None, None).expect("all fits");
-    let reference = reference::training(x, shape, Parameters::default(), &bare(), None);
+    let reference = reference::training(x, None, shape, Parameters::default(), &bare(), None);
     distance(&y, &reference.expect("all fits").y)
 }
 
@@ -105,7 +105,7 @@ proptest! {
         let mut wanted_running =
             RunningStatistics::from_f32(&mean, &variance, &batches).expect("equal lengths");
         let wanted =
-            reference::training(&x, shape, parameters, &options, Some(&mut wanted_running))
+            reference::training(&x, None, shape, parameters, &options, Some(&mut wanted_running))
                 .expect("all fits");
 
         let mut y = vec![f32::NAN; x.len()];
@@ -139,7 +139,7 @@ proptest! {
         let (gamma, beta) = (noise(channels, 1.0, 0.3, seed), noise(channels, 0.0, 1.0, !seed));
         let parameters = Parameters::new(&gamma, &beta);
         let options = Inference::default();
-        let wanted = reference::inference(&x, shape, parameters, &mean, &variance, &options)
+        let wanted = reference::inference(&x, None, shape, parameters, &mean, &variance, &options)
             .expect("all fits");
         let mut y = vec![f32::NAN; x.len()];
         inference(&x, &mut y, shape, parameters, &mean, &variance, &options).expect("all fits");
@@ -221,7 +221,7 @@ fn the_comparison_can_fail() {
     let none = Parameters::default();
     let mut y = vec![0.0; x.len()];
     textbook_training(&x, &mut y, shape, none, &bare(), None, None).expect("all fits");
-    let wanted = reference::training(&x, shape, none, &bare(), None).expect("all fits");
+    let wanted = reference::training(&x, None, shape, none, &bare(), None).expect("all fits");
     assert!(distance(&y, &wanted.y) > 1e-3);
 }
 
@@ -334,14 +334,15 @@ fn the_textbook_agrees_where_the_input_is_easy() {
         let x = noise(shape.len() as usize, 0.5, 1.0, 8);
         let parameters = Parameters::new(&[1.0, 2.0, 0.5], &[0.0, 1.0, -1.0]);
         let options = bare().gamma(true).beta(true);
-        let wanted = reference::training(&x, shape, parameters, &options, None).expect("all fits");
+        let wanted =
+            reference::training(&x, None, shape, parameters, &options, None).expect("all fits");
         let mut y = vec![f32::NAN; x.len()];
         textbook_training(&x, &mut y, shape, parameters, &options, None, None).expect("all fits");
         assert!(distance(&y, &wanted.y) <= 1e-5);
 
         let (mean, variance) = ([0.5, 0.4, 0.6], [1.0, 0.9, 1.1]);
         let options = Inference::default();
-        let wanted = reference::inference(&x, shape, parameters, &mean, &variance, &options);
+        let wanted = reference::inference(&x, None, shape, parameters, &mean, &variance, &options);
         textbook_inference(&x, &mut y, shape, parameters, &mean, &variance, &options)
             .expect("all fits");
         assert!(distance(&y, &wanted.expect("all fits")) <= 1e-5);
