@@ -605,6 +605,7 @@ fn check_shards(limits: &Limits, channels: u64, shards: u64) -> Result<(), PlanE
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::element::Element;
     use crate::limits::AdapterKind;
 
     /// Limits that lead to every stage and walk, and to windows.
@@ -615,7 +616,7 @@ mod tests {
             ..Limits::default()
         };
         let small = |limits: &Limits| Limits {
-            binding_bytes: 16 << 10,
+            binding_bytes: 64 << 10,
             workgroups_per_dimension: 7,
             ..limits.clone()
         };
@@ -720,6 +721,37 @@ mod tests {
             Walk::Planes,
         ] {
             assert!(seen.iter().any(|(_, found)| *found == walk), "{walk:?}");
+        }
+    }
+
+    #[test]
+    fn dispatches_move_the_least_traffic_and_vectors() {
+        for (limits, tuning) in devices().into_iter().flat_map(tunings) {
+            for (shape, element) in shapes()
+                .into_iter()
+                .flat_map(|shape| Element::ALL.map(|element| (shape, element)))
+            {
+                let training = Training::default().element(element).tuning(tuning.clone());
+                let inference = Inference::default().element(element).tuning(tuning.clone());
+                let backward = Backward::from(&training).tuning(tuning.clone());
+                for plan in [
+                    Plan::training(&limits, shape, &training),
+                    Plan::inference(&limits, shape, &inference),
+                    Plan::backward(&limits, shape, &backward),
+                ] {
+                    let plan = plan.expect("a plan");
+                    let moved: u64 = plan
+                        .dispatches()
+                        .map(|dispatch| dispatch.bytes_read + dispatch.bytes_written)
+                        .sum();
+                    // Each dispatch has at most sixteen vectors; partials and coefficients are written and read.
+                    let vectors = plan.dispatches().count() as u64 * 16 * 4 * shape.channels();
+                    let most = plan.minimum_traffic() + vectors + 2 * plan.workspace_bytes();
+                    let name = format!("{element:?}, {shape:?}, {:?}", plan.needs);
+                    assert!(moved > plan.minimum_traffic(), "{name}");
+                    assert!(moved <= most, "{name}: {moved} of {most}");
+                }
+            }
         }
     }
 
