@@ -177,7 +177,7 @@ impl Baseline {
             text.extend(lines(table));
             text.push(String::new());
             text.push(format!(
-                "{} rows in both, GPU new/old {:.2} in the geometric mean",
+                "rows in both runs: {}; GPU new/old: {:.2} in the geometric mean",
                 ratios.len(),
                 geometric_mean(&ratios)
             ));
@@ -212,7 +212,10 @@ mod tests {
     fn a_run_compared_with_itself_is_as_fast() {
         let report = report();
         let text = baseline(&report.json().expect("plain data")).compare(&report);
-        assert!(text.contains("2 rows in both, GPU new/old 1.00"), "{text}");
+        assert!(
+            text.contains("rows in both runs: 2; GPU new/old: 1.00"),
+            "{text}"
+        );
         assert!(
             !text.contains("note:") && !text.contains("only in"),
             "{text}"
@@ -229,7 +232,10 @@ mod tests {
         new.rows[1].shape = "8x64x56x57".parse().expect("sizes");
         new.rows.push(new_row("4x4", Operation::Training));
         let text = baseline(&old.json().expect("plain data")).compare(&new);
-        assert!(text.contains("1 rows in both, GPU new/old 0.50"), "{text}");
+        assert!(
+            text.contains("rows in both runs: 1; GPU new/old: 0.50"),
+            "{text}"
+        );
         for line in [
             "only in the old run: 8x64x56x56 channels-first inference f32",
             "only in the new run: 8x64x56x57 channels-first inference f32",

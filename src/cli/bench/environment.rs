@@ -110,7 +110,9 @@ impl Environment {
     /// What the device's times were read from, in words.
     pub fn describe_clock(&self) -> String {
         match (&self.clock.source, &self.clock.reason) {
-            (Clock::Timestamps, _) => "GPU times are from its timestamp queries".to_owned(),
+            (Clock::Timestamps, _) => {
+                "GPU times are from the adapter's timestamp queries".to_owned()
+            }
             (Clock::Wall, Some(reason)) => format!("GPU times are wall time: {reason}"),
             (Clock::Wall, None) => "GPU times are wall time".to_owned(),
         }

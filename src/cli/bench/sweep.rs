@@ -123,7 +123,7 @@ impl Budget {
             && needed > available / 2
         {
             return Some(format!(
-                "tensors of {} would take {} of the {} of memory that are free",
+                "tensors of {} would take {} of memory, of which {} are free",
                 memory::text(bytes),
                 memory::text(needed),
                 memory::text(available)
@@ -334,7 +334,7 @@ mod tests {
         let little = budget.refuses(1, seconds(0), Some(256 * KIB));
         let why = little.expect("too much memory");
         assert!(
-            why.contains("64 KiB would take 256 KiB of the 256 KiB"),
+            why.contains("64 KiB would take 256 KiB of memory, of which 256 KiB are free"),
             "{why}"
         );
         budget.last = Some((4, seconds(6)));
