@@ -309,6 +309,24 @@ pub enum HostError {
     /// One value per channel has no unbiased variance.
     #[error("one value per channel has no unbiased variance for the running statistics")]
     SingleValue,
+    /// A slope of leaky ReLU that is infinite or NaN.
+    #[error("the slope of leaky ReLU is {slope}: a finite number is needed")]
+    Slope {
+        /// The slope given.
+        slope: f32,
+    },
+    /// The options ask for the gradient of something that they say the layer does not have.
+    #[error("the options ask for the gradient of {what}, which they say the layer does not have")]
+    NoGradient {
+        /// What there is not.
+        what: &'static str,
+    },
+    /// Something that only passes on a device have; the host stores f32 and finds gradients from the input.
+    #[error("{what} is for passes on a device: the host has none")]
+    DeviceOnly {
+        /// What the options ask for.
+        what: &'static str,
+    },
     /// A variance that, epsilon added, has no inverse square root.
     #[error("channel {channel} has a variance of {variance}: with epsilon more than 0 is needed")]
     Variance {

@@ -12,19 +12,7 @@ fn forward_coefficients(group: u32) -> Channel {
     return Channel(statistics.mean, scale, load_beta(group) - statistics.remainder * scale, M(0.0), M(0.0));
 }
 
-// From the sums of whole channels to their coefficients; on the way the gradients of gamma and beta are written, by the one
-// lane that `writes`.
-fn finalize(group: u32, sums: Gathered, writes: bool) -> Channel {
-    let statistics = statistics_of(group);
-    let grad_beta = sums.g;
-    let grad_gamma = (sums.gx - statistics.remainder * sums.g) * statistics.invstd;
-    if writes {
-        store_grad_gamma(group, grad_gamma);
-        store_grad_beta(group, grad_beta);
-    }
-    return coefficients_of_gradients(group, grad_gamma, grad_beta);
-}
-
+// Once they are.
 fn coefficients_of_gradients(group: u32, grad_gamma: M, grad_beta: M) -> Channel {
     var channel = forward_coefficients(group);
     if BATCH {

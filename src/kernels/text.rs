@@ -205,7 +205,7 @@ fn forward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs) 
             });
         }
         Stage::Normalize | Stage::NormalizeGiven => {
-            files.push(shader!("combine/lane.wgsl"));
+            files.push(shader!("combine/nothing.wgsl"));
             files.extend(activation(needs.activation));
             files.push(element);
             files.push(if kernel.stage == Stage::Normalize {
@@ -216,7 +216,7 @@ fn forward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs) 
             files.extend(elementwise(kernel.walk));
         }
         _ => {
-            files.push(shader!("combine/lane.wgsl"));
+            files.push(shader!("combine/nothing.wgsl"));
             files.extend(activation(needs.activation));
             files.push(shader!("forward/mask.wgsl"));
         }
@@ -266,6 +266,7 @@ fn backward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs)
         Stage::GradientSums | Stage::GradientCoefficients => {
             files.extend(sums);
             files.extend(channel);
+            files.push(shader!("backward/gradients.wgsl"));
             files.extend(element);
             files.push(if kernel.stage == Stage::GradientSums {
                 shader!("backward/partials.wgsl")
@@ -278,16 +279,18 @@ fn backward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs)
         Stage::GradientFinalize => {
             files.extend(sums);
             files.extend(channel);
+            files.push(shader!("backward/gradients.wgsl"));
             files.push(shader!("backward/finalize.wgsl"));
         }
         Stage::GivenGradients => {
-            files.extend(sums);
+            files.push(shader!("combine/nothing.wgsl"));
             files.extend(channel);
             files.push(shader!("backward/given_gradients.wgsl"));
         }
         Stage::GradientFused => {
             files.extend(sums);
             files.extend(channel);
+            files.push(shader!("backward/gradients.wgsl"));
             files.extend(element);
             files.extend(gather);
             files.push(apply(kernel.walk));
@@ -298,7 +301,7 @@ fn backward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs)
             });
         }
         _ => {
-            files.push(shader!("combine/lane.wgsl"));
+            files.push(shader!("combine/nothing.wgsl"));
             files.extend(element);
             files.push(shader!("walk/channel_from_stage.wgsl"));
             files.extend(elementwise(kernel.walk));
@@ -787,26 +790,43 @@ fn store_vector(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Access;
+    use crate::options::{Backward, Gradient, Inference, Running, Statistics, Training};
 
-    /// Every kernel that a plan can ask for.
-    fn kernels() -> Vec<Kernel> {
-        let stages = [
-            Stage::Statistics,
-            Stage::Coefficients,
-            Stage::Finalize,
-            Stage::Normalize,
-            Stage::NormalizeGiven,
-            Stage::Fused,
-        ];
+    const FORWARD: [Stage; 8] = [
+        Stage::Statistics,
+        Stage::Merge,
+        Stage::Coefficients,
+        Stage::Finalize,
+        Stage::Normalize,
+        Stage::NormalizeGiven,
+        Stage::Fused,
+        Stage::Mask,
+    ];
+
+    const BACKWARD: [Stage; 6] = [
+        Stage::GradientSums,
+        Stage::GradientCoefficients,
+        Stage::GradientFinalize,
+        Stage::GivenGradients,
+        Stage::GradientInput,
+        Stage::GradientFused,
+    ];
+
+    /// Every kernel of these stages that a plan can ask for.
+    fn kernels(stages: &[Stage], element: Element) -> Vec<Kernel> {
         let shapes = [
             (Walk::Rows, 1, 1),
+            (Walk::Rows, 2, 1),
             (Walk::Rows, 4, 1),
             (Walk::Columns, 1, 1),
+            (Walk::Columns, 2, 2),
             (Walk::Columns, 4, 4),
             (Walk::Quads, 4, 4),
             (Walk::Wide, 4, 4),
             (Walk::Planes, 4, 1),
+            (Walk::Words, 1, 1),
+            (Walk::Words, 2, 1),
+            (Walk::Words, 4, 1),
         ];
         let combines = [
             (Combine::Lane, [8, 1, 1]),
@@ -815,12 +835,13 @@ mod tests {
             (Combine::Subgroup, [1, 1, 32]),
         ];
         let mut kernels = vec![];
-        for stage in stages {
+        for &stage in stages {
             for (walk, width, channels) in shapes {
                 for (combine, [units_across, team_rows, team_columns]) in combines {
                     kernels.push(Kernel {
                         stage,
                         walk,
+                        element,
                         width,
                         channels,
                         combine,
@@ -834,39 +855,151 @@ mod tests {
             }
         }
         kernels.retain(|kernel| {
-            let normalizes = matches!(kernel.stage, Stage::Normalize | Stage::NormalizeGiven);
-            // what is wide is fused wherever its channels are whole
-            let wide = matches!(kernel.stage, Stage::Statistics | Stage::Fused);
-            (kernel.stage != Stage::Finalize || (kernel.width, kernel.channels) == (1, 1))
-                && (kernel.walk != Walk::Wide || wide)
-                && (kernel.walk != Walk::Planes || normalizes)
+            let half = element != Element::F32;
+            let stage = kernel.stage;
+            let writes_values =
+                stage.is_elementwise() || matches!(stage, Stage::Fused | Stage::GradientFused);
+            let words = match stage {
+                Stage::Mask => kernel.walk == Walk::Words,
+                Stage::Normalize | Stage::NormalizeGiven | Stage::GradientInput => {
+                    kernel.walk != Walk::Words || (half && kernel.width == 2)
+                }
+                _ => kernel.walk != Walk::Words,
+            };
+            words
+                && (!stage.is_finalize()
+                    || (kernel.walk, kernel.width) == (Walk::Rows, 1))
+                && (kernel.walk != Walk::Wide || !stage.is_elementwise())
+                && (kernel.walk != Walk::Planes || stage.is_elementwise())
+                && (kernel.combine == Combine::Lane || !stage.is_elementwise())
+                && (kernel.width != 2 || half)
+                // what is written is written in whole words
+                && (!half || !writes_values || kernel.width > 1)
         });
         kernels
     }
 
-    fn all_needs() -> Vec<Needs> {
+    const ACTIVATIONS: [Activation; 7] = [
+        Activation::None,
+        Activation::Relu,
+        Activation::LeakyRelu { slope: 0.01 },
+        Activation::Relu6,
+        Activation::Silu,
+        Activation::Gelu,
+        Activation::GeluTanh,
+    ];
+
+    fn forward_needs(element: Element) -> Vec<Needs> {
         let bit = |bits: u32, n: u32| bits >> n & 1 == 1;
-        (0..16)
-            .map(|bits| Needs {
-                gamma: bit(bits, 0),
-                beta: bit(bits, 1),
-                running: bit(bits, 2),
-                saved: bit(bits, 3),
-                given: true,
-            })
-            .collect()
+        let mut all = vec![
+            Needs::moments(element, false),
+            Needs::moments(element, true),
+        ];
+        for activation in ACTIVATIONS {
+            let some = if activation == Activation::None {
+                0..32
+            } else {
+                15..16
+            };
+            for bits in some.flat_map(|bits| [bits, bits | 16]) {
+                let options = Training::default()
+                    .gamma(bit(bits, 0))
+                    .beta(bit(bits, 1))
+                    .running(bit(bits, 2).then(Running::default))
+                    .saved(bit(bits, 3))
+                    .residual(bit(bits, 4))
+                    .activation(activation)
+                    .element(element);
+                let training = Needs::training(&options);
+                let mut sharded = training;
+                if let crate::plan::Pass::Forward(forward) = &mut sharded.pass {
+                    forward.from_shards = true;
+                }
+                let options = Inference::default()
+                    .gamma(bit(bits, 0))
+                    .beta(bit(bits, 1))
+                    .residual(bit(bits, 4))
+                    .activation(activation)
+                    .element(element);
+                all.extend([training, sharded, Needs::inference(&options)]);
+            }
+        }
+        all
+    }
+
+    fn backward_needs(element: Element) -> Vec<Needs> {
+        let mut all = vec![];
+        let from = [Derivative::Input, Derivative::Output, Derivative::Mask];
+        let gradients = [Gradient::Skip, Gradient::Write, Gradient::Add];
+        for activation in ACTIVATIONS {
+            for derivative in from.into_iter().filter(|&d| activation.gradient_from(d)) {
+                for residual in [false, true] {
+                    // how they are written has nothing to do with the activation
+                    let gradients = match activation {
+                        Activation::None => &gradients[..],
+                        _ => &gradients[1..2],
+                    };
+                    for &input in gradients {
+                        for &other in gradients {
+                            for statistics in [Statistics::Batch, Statistics::Fixed] {
+                                let options = Backward::default()
+                                    .element(element)
+                                    .activation(activation)
+                                    .derivative(derivative)
+                                    .residual(residual)
+                                    .statistics(statistics)
+                                    .grad_input(input)
+                                    .grad_gamma(other)
+                                    .grad_beta(other)
+                                    .grad_residual(if residual { other } else { Gradient::Skip });
+                                all.push(Needs::backward(&options, false));
+                                all.push(Needs::backward(&options, true));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    /// Whether a plan with these needs has the stage.
+    fn has_stage(needs: &Needs, stage: Stage) -> bool {
+        let forward = needs.forward();
+        match stage {
+            Stage::Statistics => !needs.given && !forward.from_shards,
+            Stage::Merge => forward.to_moments,
+            Stage::Coefficients | Stage::Fused => {
+                !needs.given && !forward.from_shards && !forward.to_moments
+            }
+            Stage::Finalize | Stage::Normalize => !needs.given && !forward.to_moments,
+            Stage::NormalizeGiven => needs.given,
+            Stage::Mask => {
+                needs.activation != Activation::None
+                    && needs.activation.gradient_from(Derivative::Output)
+            }
+            Stage::GradientSums | Stage::GradientCoefficients => needs.sums(),
+            Stage::GradientFinalize => !needs.gradients().is_some_and(|g| g.given),
+            Stage::GivenGradients => needs.gradients().is_some_and(|g| g.given),
+            Stage::GradientInput => needs.writes_values(),
+            Stage::GradientFused => needs.sums() && needs.writes_values(),
+        }
     }
 
     /// A slot for each tensor.
-    fn apart(kernel: &Kernel, needs: Needs, wide_vectors: bool) -> (Vec<Bound>, Vec<Slot>) {
-        let roles = kernel.stage.roles().iter();
+    fn apart(kernel: &Kernel, needs: &Needs, wide_vectors: bool) -> (Vec<Bound>, Vec<Slot>) {
+        let roles = kernel.stage.roles(needs).into_iter();
         roles
-            .filter(|(role, _)| needs.has(*role))
             .enumerate()
-            .map(|(slot, &(role, access))| {
+            .map(|(slot, (role, access))| {
                 let width = match role {
-                    Role::X | Role::Y => kernel.width,
-                    Role::Partials => 4,
+                    _ if role.has_shape_of_x() => {
+                        (kernel.width * kernel.element.bytes()).div_ceil(4)
+                    }
+                    Role::Mask => 1,
+                    Role::Partials => needs.partial_bytes() / 4,
+                    Role::Shards | Role::Moments if wide_vectors => 4,
+                    Role::Shards | Role::Moments => 1,
                     _ if wide_vectors => kernel.channels,
                     _ => 1,
                 };
@@ -881,7 +1014,8 @@ mod tests {
             .unwrap_or_else(|e| panic!("{}\n{text}", e.emit_to_string(text)));
         naga::valid::Validator::new(
             naga::valid::ValidationFlags::all(),
-            naga::valid::Capabilities::SUBGROUP,
+            naga::valid::Capabilities::SUBGROUP
+                | naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32,
         )
         .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
         .subgroup_operations(naga::valid::SubgroupOperationSet::all())
@@ -890,58 +1024,95 @@ mod tests {
         module
     }
 
-    #[test]
-    fn every_variant_is_valid_and_within_eight_storage_buffers() {
+    /// Validates every distinct text of these kernels with these needs, and counts its bindings.
+    fn validate_all(stages: &[Stage], element: Element, all_needs: &[Needs]) -> usize {
+        use rayon::prelude::*;
         let mut texts = std::collections::HashSet::new();
-        for kernel in kernels() {
-            for needs in all_needs() {
+        for kernel in kernels(stages, element) {
+            for needs in all_needs {
+                let roles = kernel.stage.roles(needs);
+                // plans go around what has more bindings: see `Planner::program`
+                let splittable = matches!(
+                    kernel.stage,
+                    Stage::Fused | Stage::GradientFused | Stage::GradientCoefficients
+                );
+                if !has_stage(needs, kernel.stage) || (splittable && roles.len() > 8) {
+                    continue;
+                }
                 for wide in [false, true] {
                     let (bound, slots) = apart(&kernel, needs, wide);
-                    let text = text(&kernel, needs, &bound, &slots);
-                    if !texts.insert(text.clone()) {
-                        continue;
-                    }
-                    let module = validate(&text);
-                    let count = |space: fn(&naga::AddressSpace) -> bool| {
-                        module
-                            .global_variables
-                            .iter()
-                            .filter(|(_, variable)| space(&variable.space))
-                            .count()
-                    };
-                    assert!(count(|s| matches!(s, naga::AddressSpace::Storage { .. })) <= 8);
-                    assert!(count(|s| *s == naga::AddressSpace::Uniform) <= 4);
+                    texts.insert(text(&kernel, needs, &bound, &slots));
                 }
             }
         }
-        assert!(texts.len() > 100);
+        texts.par_iter().for_each(|text| {
+            let module = validate(text);
+            let count = |space: fn(&naga::AddressSpace) -> bool| {
+                let variables = module.global_variables.iter();
+                variables.filter(|(_, v)| space(&v.space)).count()
+            };
+            assert!(
+                count(|s| matches!(s, naga::AddressSpace::Storage { .. })) <= 8,
+                "{text}"
+            );
+            assert!(count(|s| *s == naga::AddressSpace::Uniform) <= 4);
+        });
+        texts.len()
+    }
+
+    #[test]
+    fn every_forward_variant_is_valid_and_within_eight_storage_buffers() {
+        for element in Element::ALL {
+            assert!(validate_all(&FORWARD, element, &forward_needs(element)) > 100);
+        }
+    }
+
+    #[test]
+    fn every_backward_variant_is_valid_and_within_eight_storage_buffers() {
+        for element in Element::ALL {
+            assert!(validate_all(&BACKWARD, element, &backward_needs(element)) > 100);
+        }
     }
 
     #[test]
     fn every_variant_is_valid_with_all_tensors_in_one_binding() {
-        for kernel in kernels() {
-            if kernel.width != 1
-                || matches!(
-                    kernel.stage,
-                    Stage::Statistics | Stage::Coefficients | Stage::Finalize
-                )
-            {
-                continue;
+        let stages = [FORWARD.as_slice(), &BACKWARD].concat();
+        for element in Element::ALL {
+            for kernel in kernels(&stages, element) {
+                let words = (kernel.width * element.bytes()).div_ceil(4);
+                if words != 1 {
+                    continue;
+                }
+                let residual = Activation::Silu;
+                let training = Training::default()
+                    .element(element)
+                    .residual(true)
+                    .activation(residual);
+                let needs = match kernel.stage {
+                    Stage::NormalizeGiven => {
+                        Needs::inference(&Inference::default().element(element).residual(true))
+                    }
+                    Stage::Mask => {
+                        Needs::training(&training.activation(Activation::Relu).mask(true))
+                    }
+                    stage if BACKWARD.contains(&stage) => {
+                        let given = stage == Stage::GivenGradients;
+                        Needs::backward(&Backward::from(&training), given)
+                    }
+                    _ => Needs::training(&training),
+                };
+                let (bound, slots) = apart(&kernel, &needs, false);
+                // partials are never in one binding with others
+                if slots.iter().any(|slot| slot.width > 1) {
+                    continue;
+                }
+                let bound: Vec<_> = bound.iter().map(|b| Bound { slot: 0, ..*b }).collect();
+                let slot = Slot {
+                    width: 1,
+                    read_write: true,
+                };
+                validate(&text(&kernel, &needs, &bound, &[slot]));
             }
-            let needs = Needs {
-                gamma: true,
-                beta: true,
-                running: true,
-                saved: true,
-                given: true,
-            };
-            let (bound, _) = apart(&kernel, needs, false);
-            let bound: Vec<_> = bound.iter().map(|b| Bound { slot: 0, ..*b }).collect();
-            let slot = Slot {
-                width: 1,
-                read_write: true,
-            };
-            validate(&text(&kernel, needs, &bound, &[slot]));
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_PI, PI};
 
 use crate::activation::Activation;
+use crate::error::HostError;
 
 /// The factor of the cube in the approximation of GELU: Hendrycks and Gimpel (2016).
 const GELU_CUBE: f64 = 0.044_715;
@@ -90,6 +91,14 @@ pub fn activation_gradient(activation: Activation, z: f64, dy: f64) -> f64 {
             let slope = FRAC_2_PI.sqrt() * (1.0 + 3.0 * GELU_CUBE * z * z);
             dy * (s + 2.0 * z * s * (1.0 - s) * slope)
         }
+    }
+}
+
+/// Whether an activation is a function of every number.
+pub(crate) fn check_activation(activation: Activation) -> Result<(), HostError> {
+    match activation {
+        Activation::LeakyRelu { slope } if !slope.is_finite() => Err(HostError::Slope { slope }),
+        _ => Ok(()),
     }
 }
 

@@ -4,8 +4,8 @@ use rayon::prelude::*;
 
 use super::statistics::channel_sums;
 use super::{
-    Finalized, FixedStatistics, Parameters, activation_gradient, check_epsilon, check_length,
-    check_presence, finalize, normalize, statistics,
+    Finalized, FixedStatistics, Parameters, activation_gradient, check_activation, check_epsilon,
+    check_length, check_presence, finalize, normalize, statistics,
 };
 use crate::activation::Activation;
 use crate::error::{HostError, LengthError};
@@ -51,7 +51,7 @@ pub struct Gradients {
 ///
 /// # Errors
 /// [`HostError::Length`] where a slice does not fit the shape; [`HostError::Missing`] or [`HostError::Unexpected`] where
-/// the options and what is given disagree; [`HostError::Epsilon`].
+/// the options and what is given disagree; [`HostError::Epsilon`], [`HostError::Slope`].
 pub fn backward(
     x: &[f32],
     dy: &[f32],
@@ -70,7 +70,6 @@ pub fn backward(
         Some(fixed) => fixed.finalize(parameters, options.epsilon)?,
         None => finalize(&statistics(x, shape)?, parameters, options.epsilon, None)?,
     };
-    // Without an activation nothing is read of the residual.
     let g = gradient_preactivation(x, dy, residual, shape, &finalized, options.activation)?;
     let sums = gradient_sums(x, &g, shape, &finalized)?;
     let through = (options.statistics == Statistics::Batch).then_some(&sums[..]);
@@ -89,6 +88,7 @@ pub(crate) fn check_backward(
     parameters: Parameters<'_>,
     options: &Backward,
 ) -> Result<(), HostError> {
+    check_activation(options.activation)?;
     // What is read for the activation only.
     let check_activated = |what, there, given| {
         let read = options.activation != Activation::None;

@@ -42,6 +42,7 @@ use crate::error::{HostError, LengthError};
 use crate::options::{Inference, Training};
 use crate::shape::Shape;
 
+pub(crate) use activation::check_activation;
 pub use activation::{activate, activation_gradient};
 pub use finalize::{Finalized, FixedStatistics, RunningStatistics, finalize};
 pub(crate) use finalize::{check_epsilon, check_running, update_factor};
@@ -75,7 +76,7 @@ pub struct Forward {
 ///
 /// # Errors
 /// [`HostError::Length`] where a slice does not fit the shape; [`HostError::Missing`] or [`HostError::Unexpected`]
-/// where the options and what is given disagree; [`HostError::Epsilon`], [`HostError::UpdateFactor`];
+/// where the options and what is given disagree; [`HostError::Epsilon`], [`HostError::Slope`], [`HostError::UpdateFactor`];
 /// [`HostError::SingleValue`] for one value per channel where the running variance is unbiased. `running` is then
 /// unchanged.
 pub fn training(
@@ -86,6 +87,7 @@ pub fn training(
     options: &Training,
     running: Option<&mut RunningStatistics>,
 ) -> Result<Forward, HostError> {
+    check_activation(options.activation)?;
     parameters.check(shape.channels(), options.gamma, options.beta)?;
     check_residual(residual, shape, options.residual)?;
     check_presence(
@@ -119,6 +121,7 @@ pub fn inference(
     variance: &[f32],
     options: &Inference,
 ) -> Result<Vec<f64>, HostError> {
+    check_activation(options.activation)?;
     parameters.check(shape.channels(), options.gamma, options.beta)?;
     check_residual(residual, shape, options.residual)?;
     check_length("mean", mean.len(), shape.channels())?;

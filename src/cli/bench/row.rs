@@ -171,7 +171,7 @@ pub fn on_cpu(problem: &Problem, processor: Processor) -> Contender<'_> {
             };
             Contender::host(move |times| {
                 for _ in 0..times {
-                    inference(x, &mut y, shape, parameters, mean, variance, &options)?;
+                    inference(x, None, &mut y, shape, parameters, mean, variance, &options)?;
                 }
                 Ok(())
             })
@@ -202,7 +202,16 @@ pub fn on_cpu(problem: &Problem, processor: Processor) -> Contender<'_> {
                         remainder,
                         invstd,
                     };
-                    training(x, &mut y, shape, parameters, &options, running, Some(saved))?;
+                    training(
+                        x,
+                        None,
+                        &mut y,
+                        shape,
+                        parameters,
+                        &options,
+                        running,
+                        Some(saved),
+                    )?;
                 }
                 Ok(())
             })
