@@ -52,7 +52,7 @@ impl OldRow {
         self.operation == row.operation.to_string()
             && self.layout == row.layout.to_string()
             && self.shape == row.shape.0
-            && self.element == row.element.to_string()
+            && self.element == row.element.name()
     }
 
     fn name(&self) -> String {
@@ -70,7 +70,10 @@ impl OldRow {
 fn name(row: &Row) -> String {
     format!(
         "{} {} {} {}",
-        row.shape, row.layout, row.operation, row.element
+        row.shape,
+        row.layout,
+        row.operation,
+        row.element.name()
     )
 }
 

@@ -55,7 +55,7 @@ pub fn run(
         let sum: f64 = alone.iter().map(|seconds| seconds.median).sum();
 
         let plan = &loaded.plan;
-        let (sizes, layout, element) = (&workload.sizes, workload.layout, workload.element);
+        let (sizes, layout, element) = (&workload.sizes, workload.layout, workload.element.name());
         write!(
             text,
             "\n\n{sizes} {layout}, {operation}, {element}\n\

@@ -255,7 +255,7 @@ fn error_cell(error: f64, is_wrong: bool) -> Markup {
 fn row_cells(row: &Row) -> Markup {
     html! {
         tr {
-            td { (row.shape) } td.text { (row.operation) } td.text { (row.element) }
+            td { (row.shape) } td.text { (row.operation) } td.text { (row.element.name()) }
             @for spread in [row.cpu, row.textbook, row.gpu, row.copy, row.end_to_end] { (spread_cell(spread)) }
             td { (digits(row.gigabytes_per_second())) }
             td { (format!("{:.2}", row.copy_fraction())) }
@@ -271,7 +271,7 @@ fn sweep_section(sweep: &Sweep) -> Markup {
         section {
             h2 { "Time against tensor size" }
             p.muted {
-                (Sweep::sizes()) " " (Sweep::LAYOUT) ", " (Sweep::ELEMENT) ", from 64 KiB on. "
+                (Sweep::sizes()) " " (Sweep::LAYOUT) ", " (Sweep::ELEMENT.name()) ", from 64 KiB on. "
                 @match &sweep.stopped {
                     Some(why) => { "It ends where it does, as " (why) "." },
                     None => "The last size is the largest buffer of the adapter.",

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::clock::Clock;
 use super::row::Row;
 use super::sweep::{Point, Sweep};
-use super::workload::{Element, Operation};
+use super::workload::Operation;
 use crate::cli::size::{Layout, Sizes};
 
 /// A row. `S` is what its sizes are written as.
@@ -16,7 +16,7 @@ pub struct Record<'a, S> {
     layout: Layout,
     shape: S,
     name: Option<&'a str>,
-    element: Element,
+    element: &'static str,
     cpu_ms: f64,
     cpu_ms_q1: f64,
     cpu_ms_q3: f64,
@@ -50,7 +50,7 @@ impl<'a, S> Record<'a, S> {
             layout: row.layout,
             shape: shape(&row.shape),
             name: row.name,
-            element: row.element,
+            element: row.element.name(),
             cpu_ms: row.cpu.median,
             cpu_ms_q1: row.cpu.first_quartile,
             cpu_ms_q3: row.cpu.third_quartile,
@@ -85,7 +85,7 @@ pub struct PointRecord<'a> {
     operation: Operation,
     layout: Layout,
     shape: &'a Sizes,
-    element: Element,
+    element: &'static str,
     cpu_ms: f64,
     cpu_ms_q1: f64,
     cpu_ms_q3: f64,
@@ -109,7 +109,7 @@ impl<'a> PointRecord<'a> {
             operation: point.operation,
             layout: Sweep::LAYOUT,
             shape: &point.shape,
-            element: Sweep::ELEMENT,
+            element: Sweep::ELEMENT.name(),
             cpu_ms: point.cpu.median,
             cpu_ms_q1: point.cpu.first_quartile,
             cpu_ms_q3: point.cpu.third_quartile,

@@ -115,9 +115,10 @@ pub(super) mod tests {
     use super::super::clock::Clock;
     use super::super::environment::{Adapter, DeviceClock, Host, VERSION, WGPU};
     use super::super::spread::Spread;
-    use super::super::workload::{Element, Operation};
+    use super::super::workload::Operation;
     use super::*;
     use crate::cli::size::Layout;
+    use wgpu_batchnorm::Element;
 
     pub fn spread(first_quartile: f64, median: f64, third_quartile: f64) -> Spread {
         Spread {

@@ -2,13 +2,13 @@
 
 use anyhow::Result;
 use wgpu_batchnorm::cpu::{self, RunningMut, SavedMut};
-use wgpu_batchnorm::wgpu;
+use wgpu_batchnorm::{Element, wgpu};
 
 use super::clock::{Clock, Stopwatch};
 use super::copy::Copies;
 use super::spread::Spread;
 use super::timing::{Contender, Effort, Measured, measure};
-use super::workload::{Element, Operation, Workload};
+use super::workload::{Operation, Workload};
 use crate::cli::compare::Tolerance;
 use crate::cli::device::{Device, Loaded, Placement};
 use crate::cli::problem::{Problem, Solution, State, Statistics};

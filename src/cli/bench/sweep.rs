@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use wgpu_batchnorm::{Tensor, wgpu};
+use wgpu_batchnorm::{Element, Tensor, wgpu};
 
 use super::clock::{Clock, Stopwatch};
 use super::copy::Copies;
@@ -11,7 +11,7 @@ use super::memory;
 use super::row::{Processor, on_cpu};
 use super::spread::Spread;
 use super::timing::{Contender, Measured, Thoroughness, measure};
-use super::workload::{Element, Operation, Workload, statistics};
+use super::workload::{Operation, Workload, statistics};
 use crate::cli::compare::{Comparison, Tolerance};
 use crate::cli::device::{Device, Loaded, Placement};
 use crate::cli::problem::Problem;

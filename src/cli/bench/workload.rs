@@ -12,7 +12,7 @@ use crate::cli::device::Device;
 use crate::cli::inputs::Random;
 use crate::cli::problem::{Problem, State, Statistics};
 use crate::cli::size::{Layout, Sizes};
-use wgpu_batchnorm::{DEFAULT_EPSILON, Running, Shape, reference};
+use wgpu_batchnorm::{DEFAULT_EPSILON, Element, Running, Shape, reference};
 
 /// What is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -39,31 +39,6 @@ impl fmt::Display for Operation {
         f.write_str(match self {
             Self::Inference => "inference",
             Self::Training => "training",
-        })
-    }
-}
-
-/// What the tensor is stored as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Element {
-    /// Single precision.
-    F32,
-}
-
-impl Element {
-    /// Bytes of a value.
-    pub const fn bytes(self) -> u64 {
-        match self {
-            Self::F32 => 4,
-        }
-    }
-}
-
-impl fmt::Display for Element {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::F32 => "f32",
         })
     }
 }
