@@ -221,7 +221,8 @@ pub fn fractions(title: &str, rows: &[ChartRow<f64>]) -> Markup {
         .iter()
         .map(|row| row.data)
         .filter(|fraction| fraction.is_finite())
-        .fold(1.0, f64::max);
+        // The line at 1 stands free of what is on the right.
+        .fold(1.1, f64::max);
     let ticks = linear_ticks(most);
     let top = ticks.last().copied().unwrap_or(1.0);
     let share = |value: f64| value / top;

@@ -289,4 +289,22 @@ mod tests {
         assert!(wrong(|times| 1e-3 * f64::from(times)).contains("1.00 ms of work that took 5.0"));
         assert!(wrong(|_| 5e-3).contains("5.00 ms of work that took 15.0 ms"));
     }
+
+    #[test]
+    fn without_timestamp_queries_the_wall_clock_serves() {
+        use wgpu_batchnorm::{Gpu, GpuOptions, Kernels};
+        let options = GpuOptions::from_env().optional_features(wgpu::Features::empty());
+        let gpu = Gpu::blocking(&options).expect("these tests need an adapter");
+        let kernels = Kernels::new(gpu.device());
+        let device = Device { gpu, kernels };
+        let stopwatch = Stopwatch::new(&device).expect("a live device");
+        assert_eq!(stopwatch.clock(), Clock::Wall);
+        assert!(
+            stopwatch
+                .refusal()
+                .is_some_and(|why| why.contains("no timestamp queries"))
+        );
+        let reading = stopwatch.time(|_| ()).expect("a live device");
+        assert!(reading.wall > 0.0 && reading.device.is_none());
+    }
 }
