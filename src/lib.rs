@@ -189,7 +189,7 @@ pub use options::{
 pub use packed::Packed;
 pub use plan::{Combine, DispatchInfo, Plan, Stage, Walk};
 pub use shape::Shape;
-pub use step::Step;
+pub use step::{Part, Step};
 pub use tensor::{Buffers, Tensor};
 pub use transfer::TransferError;
 pub use tuning::{Team, Tuning};

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use safetensors::tensor::{Dtype, TensorView};
-use serde_json::Value;
+#[path = "command/bench.rs"]
+mod bench;
 
 fn command(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_wgpu-batchnorm"))
@@ -90,94 +91,6 @@ fn is_narrow(out: &str) {
         out.lines().skip(3).all(|line| line.chars().count() <= 80),
         "{out}"
     );
-}
-
-#[test]
-fn bench_reports_a_shape_for_people_and_for_programs() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let json = folder.path().join("rows.json");
-    let arguments = [
-        "bench",
-        "--shape",
-        "2x3x5x7",
-        "--layout",
-        "channels-last",
-        "--json",
-        path_text(&json),
-    ];
-    let (out, _) = exits(&command(&arguments), 0);
-    assert!(
-        out.contains("2x3x5x7") && out.contains("2 of 2 results"),
-        "{out}"
-    );
-    is_narrow(&out);
-
-    let report: Value =
-        serde_json::from_slice(&std::fs::read(&json).expect("written")).expect("JSON");
-    for key in ["name", "backend", "driver"] {
-        assert!(report["adapter"][key].is_string(), "{key}");
-    }
-    let rows = report["rows"].as_array().expect("rows");
-    let operations: Vec<_> = rows.iter().map(|row| row["operation"].as_str()).collect();
-    assert_eq!(operations, [Some("inference"), Some("training")]);
-    for row in rows {
-        assert_eq!(row["layout"], "channels-last");
-        assert_eq!(row["shape"], serde_json::json!([2, 3, 5, 7]));
-        assert_eq!(row["element"], "f32");
-        for time in [
-            "cpu_ms",
-            "textbook_ms",
-            "gpu_ms",
-            "end_to_end_ms",
-            "copy_fraction",
-            "speed_up",
-        ] {
-            assert!(
-                row[time].as_f64().is_some_and(|number| number > 0.0),
-                "{time} of {row}"
-            );
-        }
-        assert!(
-            row["max_error"].as_f64().is_some_and(|error| error <= 2e-6),
-            "{row}"
-        );
-    }
-    assert_eq!(
-        std::fs::read_dir(folder.path()).expect("a folder").count(),
-        1,
-        "temporary files are left"
-    );
-}
-
-#[test]
-fn bench_is_what_happens_without_a_command() {
-    let (out, _) = exits(
-        &command(&["--shape", "12x8", "--operation", "inference"]),
-        0,
-    );
-    assert!(out.contains("1 of 1 results"), "{out}");
-}
-
-#[test]
-fn bench_refuses_what_it_cannot_measure() {
-    let (_, err) = exits(&command(&["bench", "--shape", "0x3x4"]), 2);
-    assert!(err.contains("no values"), "{err}");
-    let (_, err) = exits(
-        &command(&["bench", "--shape", "1x5", "--operation", "training"]),
-        2,
-    );
-    assert!(err.contains("one value per channel"), "{err}");
-    let (_, err) = exits(
-        &command(&[
-            "bench",
-            "--shape",
-            "2x3",
-            "--json",
-            "no/such/folder/rows.json",
-        ]),
-        2,
-    );
-    assert!(err.contains("no/such/folder/rows.json"), "{err}");
 }
 
 #[test]
@@ -279,6 +192,12 @@ fn wrong_usage_is_told_apart_from_wrong_results() {
         &["bench", "--no-such-flag"][..],
         &["bench", "--shape", "12"],
         &["bench", "--operation", "backward"],
+        &["bench", "--batch", "0"],
+        &["bench", "--batch", "4", "--shape", "2x3"],
+        &["bench", "--quick", "--full"],
+        &["bench", "--wgsl"],
+        &["bench", "--explain", "2x3", "--shape", "2x3"],
+        &["bench", "--explain", "2x3", "--json", "rows.json"],
         &["check", "--rtol", "1e-3"],
         &["no-such-command"],
     ] {

@@ -74,14 +74,6 @@ impl Device {
         self.gpu.adapter().get_info()
     }
 
-    /// Records something so many times into one pass, submits it and waits until it is done.
-    pub fn repeat(&self, times: u32, record: impl Fn(&mut wgpu::ComputePass<'_>)) -> Result<()> {
-        self.gpu.run("wgpu-batchnorm", |pass| {
-            (0..times).for_each(|_| record(pass));
-        });
-        Ok(self.gpu.wait()?)
-    }
-
     fn plan(&self, problem: &Problem) -> Result<Plan, PlanError> {
         let limits = self.kernels.limits();
         match &problem.statistics {

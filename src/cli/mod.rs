@@ -17,9 +17,13 @@ use clap::{Parser, Subcommand};
 const EXAMPLES: &str = "\
 Examples:
   wgpu-batchnorm                              measure the layers of ResNet-50 and more
-  wgpu-batchnorm bench --json numbers.json    the same, and keep the numbers
+  wgpu-batchnorm bench --quick                some of them, in seconds
+  wgpu-batchnorm bench --json numbers.json    measure, and keep the numbers
+  wgpu-batchnorm bench --compare numbers.json measure, and compare with those
+  wgpu-batchnorm bench --html page.html       measure, and write a page to send around
   wgpu-batchnorm bench --shape 32x64x56x56    measure one shape
   wgpu-batchnorm bench --shape 32x56x56x64 --layout channels-last --operation training
+  wgpu-batchnorm bench --explain 32x64x56x56  how a shape is computed
   wgpu-batchnorm check                        compare with the f64 reference
   wgpu-batchnorm check case.safetensors       compare with a file's expected tensors
 
@@ -107,6 +111,9 @@ mod tests {
             "bench --shape 7",
             "bench --layout channels-last",
             "bench --operation backward",
+            "bench --quick --full",
+            "bench --explain 2x3 --shape 2x3",
+            "bench --shape 2x3 --batch 2",
         ] {
             assert!(
                 parse(&format!("wgpu-batchnorm {wrong}")).is_err(),

@@ -71,12 +71,17 @@ pub fn row(cells: impl IntoIterator<Item = String>, text_columns: usize) -> Row 
     Row::from(aligned.collect::<Vec<_>>())
 }
 
+/// Columns of the terminal, or 80.
+pub fn room() -> usize {
+    usize::from(Table::new().width().unwrap_or(80))
+}
+
 /// The lines of such a table, header first, spread out as far as the terminal allows, or 80 columns.
 pub fn lines(mut table: Table) -> Vec<String> {
     let widths = table.column_max_content_widths();
-    let room = table.width().unwrap_or(80);
-    let gaps = widths.len().saturating_sub(1) as u16;
-    let fits = |gap: &u16| widths.iter().sum::<u16>() + gap * gaps <= room;
+    let content: usize = widths.iter().map(|&width| usize::from(width)).sum();
+    let gaps = widths.len().saturating_sub(1);
+    let fits = |gap: &u16| content + usize::from(*gap) * gaps <= room();
     let gap = (1..=4).rev().find(fits).unwrap_or(1);
     for column in table.column_iter_mut() {
         column.set_padding((0, gap));

@@ -27,7 +27,7 @@ struct Shared {
     device: wgpu::Device,
     limits: Limits,
     edit: Option<Edit>,
-    compiled: Mutex<HashMap<String, Arc<Compiled>>>,
+    compiled: Mutex<HashMap<Arc<str>, Arc<Compiled>>>,
 }
 
 /// A change to the text of every kernel.
@@ -42,9 +42,10 @@ impl std::fmt::Debug for Kernels {
     }
 }
 
-/// A pipeline and the layout of its one bind group.
+/// A pipeline, what it was compiled from, and the layout of its one bind group.
 #[derive(Debug)]
 pub(crate) struct Compiled {
+    pub text: Arc<str>,
     pub pipeline: wgpu::ComputePipeline,
     pub layout: wgpu::BindGroupLayout,
 }
@@ -103,16 +104,17 @@ impl Kernels {
         if let Some(found) = compiled.get(text) {
             return found.clone();
         }
-        let new = match &self.shared.edit {
-            Some(edit) => self.compile(&edit(text), slots, label),
-            None => self.compile(text, slots, label),
+        let text: Arc<str> = text.into();
+        let edited = match &self.shared.edit {
+            Some(edit) => edit(&text).into(),
+            None => text.clone(),
         };
-        let new = Arc::new(new);
-        compiled.insert(text.to_owned(), new.clone());
+        let new = Arc::new(self.compile(edited, slots, label));
+        compiled.insert(text, new.clone());
         new
     }
 
-    fn compile(&self, text: &str, slots: &[Slot], label: &str) -> Compiled {
+    fn compile(&self, text: Arc<str>, slots: &[Slot], label: &str) -> Compiled {
         let device = &self.shared.device;
         let entry = |binding, ty| wgpu::BindGroupLayoutEntry {
             binding,
@@ -142,7 +144,7 @@ impl Kernels {
         });
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(label),
-            source: wgpu::ShaderSource::Wgsl(text.into()),
+            source: wgpu::ShaderSource::Wgsl((&*text).into()),
         });
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(label),
@@ -156,7 +158,11 @@ impl Kernels {
             },
             cache: None,
         });
-        Compiled { pipeline, layout }
+        Compiled {
+            text,
+            pipeline,
+            layout,
+        }
     }
 }
 

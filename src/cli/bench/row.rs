@@ -1,23 +1,23 @@
 //! One row: an operation on one input, measured and checked.
 
 use anyhow::Result;
-use serde::Serialize;
 use wgpu_batchnorm::cpu::{self, RunningMut, SavedMut};
-use wgpu_batchnorm::wgpu;
+use wgpu_batchnorm::{Element, wgpu};
 
+use super::clock::{Clock, Stopwatch};
 use super::copy::Copies;
-use super::timing::{Contender, Effort, measure};
+use super::spread::Spread;
+use super::timing::{Contender, Effort, Measured, measure};
 use super::workload::{Operation, Workload};
 use crate::cli::compare::Tolerance;
 use crate::cli::device::{Device, Loaded, Placement};
 use crate::cli::problem::{Problem, Solution, State, Statistics};
 use crate::cli::size::{Layout, Sizes};
 
-/// What was measured. Times are medians, in milliseconds.
-#[derive(Clone, Debug, Serialize)]
+/// What was measured. Times are in milliseconds.
+#[derive(Clone, Debug)]
 pub struct Row {
     /// What it belongs to, for people.
-    #[serde(skip)]
     pub group: &'static str,
     /// What was computed.
     pub operation: Operation,
@@ -26,36 +26,53 @@ pub struct Row {
     /// Sizes in memory order.
     pub shape: Sizes,
     /// What the tensor is called, where it has a name.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<&'static str>,
     /// The element type of the tensor.
-    pub element: &'static str,
+    pub element: Element,
     /// The library's own processor path, on all cores.
-    pub cpu_ms: f64,
-    /// The threads it ran on.
-    pub threads: usize,
+    pub cpu: Spread,
     /// Nested loops as a textbook has them, on one core.
-    pub textbook_ms: f64,
-    /// The device, from submission to completion, data already there.
-    pub gpu_ms: f64,
-    /// The device with upload before and download after.
-    pub end_to_end_ms: f64,
-    /// The least traffic that the operation needs, over the device's time.
-    pub gigabytes_per_second: f64,
-    /// The copy kernel's speed, timed in turn with the operation.
-    pub copy_gigabytes_per_second: f64,
-    /// The one over the other.
-    pub copy_fraction: f64,
-    /// The processor's time over the device's.
-    pub speed_up: f64,
-    /// Rounds that the medians are taken over.
+    pub textbook: Spread,
+    /// The device, data already there.
+    pub gpu: Spread,
+    /// The copy kernel on the same buffers, timed in turn.
+    pub copy: Spread,
+    /// The device with upload before and download after, by the wall clock.
+    pub end_to_end: Spread,
+    /// What `gpu` and `copy` were read from.
+    pub clock: Clock,
+    /// Rounds that were measured.
     pub rounds: usize,
-    /// The largest `|value - f64 reference| / max(1, |f64 reference|)`; infinite, null in JSON, where one of them is no
-    /// number.
+    /// The least traffic that the operation needs, in bytes.
+    pub traffic: u64,
+    /// Bytes that the copy moves.
+    pub copied: u64,
+    /// The largest `|value - f64 reference| / max(1, |f64 reference|)`; infinite where one of them is no number.
     pub max_error: f64,
     /// What is wrong, where something is.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub wrong: Option<String>,
+}
+
+impl Row {
+    /// The least traffic over the device's time.
+    pub fn gigabytes_per_second(&self) -> f64 {
+        self.traffic as f64 / self.gpu.median / 1e6
+    }
+
+    /// The copy kernel's speed.
+    pub fn copy_gigabytes_per_second(&self) -> f64 {
+        self.copied as f64 / self.copy.median / 1e6
+    }
+
+    /// The one over the other.
+    pub fn copy_fraction(&self) -> f64 {
+        copy_fraction(self.traffic, self.gpu.median, self.copied, self.copy.median)
+    }
+
+    /// The processor's time over the device's.
+    pub fn speed_up(&self) -> f64 {
+        self.cpu.median / self.gpu.median
+    }
 }
 
 /// The speed of an operation relative to a copy's: bytes over seconds each.
@@ -66,50 +83,51 @@ fn copy_fraction(traffic: u64, seconds: f64, copied: u64, copy_seconds: f64) -> 
 /// Checks the operation once, then measures it.
 pub fn run(
     device: &Device,
-    copies: &mut Copies,
+    stopwatch: &Stopwatch<'_>,
+    copies: &mut Copies<'_>,
     workload: &Workload,
     problem: &Problem,
     operation: Operation,
     effort: Effort,
 ) -> Result<Row> {
     let loaded = device.load(problem, Placement::Whole)?;
-    device.repeat(1, |pass| loaded.step.record(pass))?;
+    device
+        .gpu
+        .run("wgpu-batchnorm", |pass| loaded.step.record(pass));
     let (max_error, wrong) = check(problem, &loaded.solution(device)?)?;
 
-    let copy = copies.bind(device, &loaded)?;
+    let copy = copies.bind_reported(&loaded)?;
     let mut end_to_end = EndToEnd::new(device, problem, &loaded);
-    let mut contenders: [Contender<'_>; 5] = [
-        Box::new(|times| device.repeat(times, |pass| loaded.step.record(pass))),
-        Box::new(|times| device.repeat(times, |pass| copy.record(pass))),
+    let mut contenders = [
+        Contender::device(|pass| loaded.step.record(pass)),
+        Contender::device(|pass| copy.record(pass)),
         on_cpu(problem, Processor::AllCores),
         on_cpu(problem, Processor::Textbook),
-        Box::new(|times| (0..times).try_for_each(|_| end_to_end.run())),
+        Contender::host(|times| (0..times).try_for_each(|_| end_to_end.run())),
     ];
-    let (seconds, rounds) = measure(&mut contenders, effort)?;
+    let Measured {
+        seconds,
+        clock,
+        rounds,
+    } = measure(stopwatch, &mut contenders, effort)?;
     drop(contenders);
-    let [gpu, copy, cpu, textbook, end_to_end] = seconds[..] else {
-        unreachable!("one time for each contender");
-    };
-
-    let traffic = loaded.plan.minimum_traffic();
-    let copied = 8 * problem.shape.len();
+    let milliseconds = |index: usize| seconds[index].scaled(1e3);
     Ok(Row {
         group: workload.group,
         operation,
         layout: workload.layout,
         shape: workload.sizes.clone(),
         name: workload.name,
-        element: "f32",
-        cpu_ms: 1e3 * cpu,
-        threads: rayon::current_num_threads(),
-        textbook_ms: 1e3 * textbook,
-        gpu_ms: 1e3 * gpu,
-        end_to_end_ms: 1e3 * end_to_end,
-        gigabytes_per_second: traffic as f64 / gpu / 1e9,
-        copy_gigabytes_per_second: copied as f64 / copy / 1e9,
-        copy_fraction: copy_fraction(traffic, gpu, copied, copy),
-        speed_up: cpu / gpu,
+        element: workload.element,
+        gpu: milliseconds(0),
+        copy: milliseconds(1),
+        cpu: milliseconds(2),
+        textbook: milliseconds(3),
+        end_to_end: milliseconds(4),
+        clock,
         rounds,
+        traffic: loaded.plan.minimum_traffic(),
+        copied: 2 * workload.bytes()?,
         max_error,
         wrong,
     })
@@ -131,13 +149,16 @@ fn check(problem: &Problem, solution: &Solution) -> Result<(f64, Option<String>)
     ))
 }
 
-enum Processor {
+/// Which path of the processor.
+pub enum Processor {
+    /// The library's own.
     AllCores,
+    /// Nested loops.
     Textbook,
 }
 
 /// The operation on the processor, over and over on the same memory.
-fn on_cpu(problem: &Problem, processor: Processor) -> Contender<'_> {
+pub fn on_cpu(problem: &Problem, processor: Processor) -> Contender<'_> {
     let mut y = vec![0.0; problem.x.len()];
     let channels = problem.shape.channels() as usize;
     let (x, shape, parameters) = (&problem.x, problem.shape, problem.parameters());
@@ -148,7 +169,7 @@ fn on_cpu(problem: &Problem, processor: Processor) -> Contender<'_> {
                 Processor::AllCores => cpu::inference,
                 Processor::Textbook => cpu::textbook_inference,
             };
-            Box::new(move |times| {
+            Contender::host(move |times| {
                 for _ in 0..times {
                     inference(x, None, &mut y, shape, parameters, mean, variance, &options)?;
                 }
@@ -168,7 +189,7 @@ fn on_cpu(problem: &Problem, processor: Processor) -> Contender<'_> {
                 Processor::AllCores => cpu::training,
                 Processor::Textbook => cpu::textbook_training,
             };
-            Box::new(move |times| {
+            Contender::host(move |times| {
                 for _ in 0..times {
                     let running = state.as_mut().map(|state| RunningMut {
                         mean: &mut state.mean,

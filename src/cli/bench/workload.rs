@@ -6,20 +6,32 @@ use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use serde::Serialize;
 
+use super::memory;
 use crate::cli::data;
+use crate::cli::device::Device;
 use crate::cli::inputs::Random;
 use crate::cli::problem::{Problem, State, Statistics};
 use crate::cli::size::{Layout, Sizes};
-use wgpu_batchnorm::{DEFAULT_EPSILON, Running, Shape, reference};
+use wgpu_batchnorm::{DEFAULT_EPSILON, Element, Running, Shape, reference};
 
 /// What is computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Operation {
     /// Normalizing by running statistics.
     Inference,
     /// Normalizing by the batch's own statistics, and moving the running ones.
     Training,
+}
+
+impl Operation {
+    /// In a table of 80 columns.
+    pub const fn short(self) -> &'static str {
+        match self {
+            Self::Inference => "infer",
+            Self::Training => "train",
+        }
+    }
 }
 
 impl fmt::Display for Operation {
@@ -68,12 +80,22 @@ const RESNET_50: [(usize, usize); 12] = [
     (512, 7),
     (2048, 7),
 ];
-const BATCH: usize = 8;
+/// The batch of the layers where the user names none.
+pub const BATCH: u32 = 8;
+/// The layers that a quick run measures channels-first.
+const QUICK_FIRST: [(usize, usize); 3] = [(64, 56), (512, 28), (2048, 7)];
+/// And channels-last.
+const QUICK_LAST: [(usize, usize); 1] = [(1024, 14)];
 /// The layers that are measured channels-last too.
 const CHANNELS_LAST: [(usize, usize); 5] = [(64, 56), (256, 56), (512, 28), (1024, 14), (2048, 7)];
 const TWO_D: [[usize; 2]; 3] = [[4096, 1024], [65536, 64], [256, 4096]];
 
+/// How often a tensor of f32 is in memory at the worst: in f64 as the reference makes it (2) from f64 (2), the input, three
+/// outputs of the host, what is downloaded, and two buffers with their staging where the device's memory is the host's.
+const COPIES_OF_TENSOR: u64 = 13;
+
 /// One input to measure.
+#[derive(Clone, Debug)]
 pub struct Workload {
     /// What it belongs to, for people.
     pub group: &'static str,
@@ -83,6 +105,8 @@ pub struct Workload {
     pub layout: Layout,
     /// Its sizes.
     pub sizes: Sizes,
+    /// What its values are stored as.
+    pub element: Element,
     values: Option<Vec<f32>>,
 }
 
@@ -93,6 +117,7 @@ impl Workload {
             name: None,
             layout,
             sizes: Sizes(sizes.to_vec()),
+            element: Element::F32,
             values: None,
         }
     }
@@ -109,36 +134,36 @@ impl Workload {
             Layout::ChannelsFirst => "channels-first",
             Layout::ChannelsLast => "channels-last",
         };
-        Ok(Self {
-            group,
-            name: None,
-            layout,
-            sizes,
-            values: None,
-        })
+        Ok(Self::new(group, layout, &sizes.0))
     }
 
-    /// What is measured where the user says nothing.
-    pub fn usual() -> Result<Vec<Self>> {
+    /// The layers of ResNet-50 at a batch size, 2-D tensors and real tables; a few of them where it must be quick.
+    pub fn built_in(batch: u32, quick: bool) -> Result<Vec<Self>> {
+        let batch = batch as usize;
+        let (first, last, two_d): (&[_], &[_], &[_]) = if quick {
+            (&QUICK_FIRST, &QUICK_LAST, &TWO_D[2..])
+        } else {
+            (&RESNET_50, &CHANNELS_LAST, &TWO_D)
+        };
         let mut workloads = Vec::new();
-        for (channels, extent) in RESNET_50 {
-            let sizes = [BATCH, channels, extent, extent];
+        for &(channels, extent) in first {
+            let sizes = [batch, channels, extent, extent];
             workloads.push(Self::new(
                 "ResNet-50, channels-first",
                 Layout::ChannelsFirst,
                 &sizes,
             ));
         }
-        for (channels, extent) in CHANNELS_LAST {
-            let sizes = [BATCH, extent, extent, channels];
+        for &(channels, extent) in last {
+            let sizes = [batch, extent, extent, channels];
             workloads.push(Self::new(
                 "ResNet-50, channels-last",
                 Layout::ChannelsLast,
                 &sizes,
             ));
         }
-        for sizes in TWO_D {
-            workloads.push(Self::new("2-D", Layout::ChannelsLast, &sizes));
+        for sizes in two_d {
+            workloads.push(Self::new("2-D", Layout::ChannelsLast, sizes));
         }
         for table in data::tables()? {
             let sizes = [table.rows, table.columns];
@@ -150,6 +175,27 @@ impl Workload {
             });
         }
         Ok(workloads)
+    }
+
+    /// Bytes of the tensor.
+    pub fn bytes(&self) -> Result<u64> {
+        let values = self.sizes.shape(self.layout)?.len();
+        Ok(values.saturating_mul(self.element.bytes()))
+    }
+
+    /// Makes sure that the device has buffers for the tensor and the host has memory to measure and to check it.
+    pub fn check_size(&self, device: &Device) -> Result<()> {
+        let bytes = self.bytes()?;
+        let limit = device.gpu.device().limits().max_buffer_size;
+        ensure!(
+            bytes <= limit,
+            "{} has {}: a buffer of this adapter holds {}",
+            self.sizes,
+            memory::text(bytes),
+            memory::text(limit)
+        );
+        memory::reserve(bytes.saturating_mul(COPIES_OF_TENSOR))
+            .with_context(|| format!("{} cannot be measured", self.sizes))
     }
 
     /// A training step on the workload's own input, or on random values where it has none.
@@ -201,4 +247,27 @@ pub fn statistics(operation: Operation, shape: Shape, x: &[f32]) -> Result<Stati
             })
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_batch_is_the_first_size_of_every_layer() {
+        for (quick, layers) in [(false, 17), (true, 4)] {
+            let workloads = Workload::built_in(3, quick).expect("embedded");
+            let of_batch = |workload: &&Workload| workload.sizes.0[0] == 3;
+            assert_eq!(workloads.iter().filter(of_batch).count(), layers);
+            assert!(
+                workloads
+                    .iter()
+                    .any(|workload| workload.name == Some("wine"))
+            );
+            for workload in workloads {
+                let shape = workload.sizes.shape(workload.layout).expect("a shape");
+                assert_eq!(workload.bytes().expect("a shape"), 4 * shape.len());
+            }
+        }
+    }
 }
