@@ -119,8 +119,8 @@ struct Readme;
 mod bind;
 pub mod cpu;
 mod error;
-mod extents;
 mod gpu;
+mod header;
 mod kernels;
 mod layer;
 mod limits;
@@ -136,10 +136,10 @@ mod tuning;
 pub mod yardstick;
 
 pub use error::{BindError, HostError, LengthError, PlanError, ShapeError, VectorLengthError};
-pub use extents::ExtentError;
-#[doc(hidden)]
-pub use extents::check_extents;
 pub use gpu::{DeviceLimits, Gpu, GpuError, GpuOptions};
+pub use header::HeaderError;
+#[doc(hidden)]
+pub use header::{Extents, check_header, header_bytes};
 pub use kernels::Kernels;
 pub use layer::{Layer, LayerError, LayerOptions, LayerState, layers_to_safetensors};
 #[cfg(not(target_family = "wasm"))]

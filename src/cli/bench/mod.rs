@@ -14,6 +14,7 @@ use clap::Args;
 use wgpu_batchnorm::DeviceLimits;
 
 use super::Verdict;
+use super::adapter::AdapterChoice;
 use super::device::Device;
 use super::output::{self, WholeFile};
 use super::size::{Layout, Sizes};
@@ -39,7 +40,7 @@ pub struct Arguments {
 }
 
 /// Measures, checks and reports every row.
-pub fn run(arguments: &Arguments) -> Result<Verdict> {
+pub fn run(arguments: &Arguments, adapter: &AdapterChoice) -> Result<Verdict> {
     let start = Instant::now();
     let json = arguments.json.as_deref().map(WholeFile::new).transpose()?;
     let (workloads, effort) = match &arguments.shape {
@@ -50,7 +51,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict> {
         None => (Workload::usual()?, Effort::ROW),
     };
     // All that the adapter has: the question is what it can do.
-    let device = Device::open(DeviceLimits::Adapter)?;
+    let device = Device::open(adapter, DeviceLimits::Adapter)?;
     let mut copies = Copies::default();
     let operations = arguments.operation.list();
     let mut rows = Vec::new();
