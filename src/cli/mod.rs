@@ -20,6 +20,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
+use serde::Serialize;
 use wgpu_batchnorm::GpuError;
 
 use adapter::{AdapterChoice, AdapterError};
@@ -77,7 +78,8 @@ enum Command {
 }
 
 /// How a run ended that could be run. Ordered: the last one counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
 enum Verdict {
     /// All results are right.
     Right,

@@ -88,10 +88,10 @@ pub fn run(device: &Device, full: bool) -> Result<Vec<Checked>> {
                     step.name,
                     tensor.name,
                     tensor.outside,
-                    worst.error,
+                    worst.error.0,
                     worst.at,
-                    worst.actual as f32,
-                    worst.expected
+                    worst.actual.0 as f32,
+                    worst.expected.0
                 ))?;
             }
         }

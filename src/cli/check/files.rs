@@ -114,18 +114,18 @@ fn tensor(compared: &Compared) -> String {
     let Some(worst) = &compared.worst else {
         return format!("  {name}: ok, no values");
     };
-    let off = format!("off by {} at {:?}", error_digits(worst.error), worst.at);
+    let off = format!("off by {} at {:?}", error_digits(worst.error.0), worst.at);
     if compared.right {
         return format!(
             "  {name}: ok, {off}\n    {:.0}% of the allowed {allowed}",
-            (100.0 * worst.share).ceil()
+            (100.0 * worst.share.0).ceil()
         );
     }
     let values: usize = sizes.iter().product();
     format!(
         "  {name}: {}, {outside} of {values} values outside, {off}\n    {:?} for {:?}; allowed is {allowed}",
         bad("WRONG"),
-        worst.actual as f32,
-        worst.expected
+        worst.actual.0 as f32,
+        worst.expected.0
     )
 }

@@ -15,7 +15,6 @@ pub struct Report {
     version: &'static str,
     adapter: AdapterReport,
     numerics: Numerics,
-    #[serde(serialize_with = "verdict_name")]
     verdict: Verdict,
     checked: Vec<Checked>,
 }
@@ -26,7 +25,6 @@ pub struct Checked {
     /// The file's path, or what the case is.
     pub name: String,
     /// Whether it is right.
-    #[serde(serialize_with = "verdict_name")]
     pub verdict: Verdict,
     /// What is computed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,17 +62,13 @@ pub struct Worst {
     /// Its index in each axis of the tensor.
     pub at: Vec<usize>,
     /// What was computed.
-    #[serde(serialize_with = "number")]
-    pub actual: f64,
+    pub actual: Number,
     /// What it should be.
-    #[serde(serialize_with = "number")]
-    pub expected: f64,
+    pub expected: Number,
     /// Their distance.
-    #[serde(serialize_with = "number")]
-    pub error: f64,
+    pub error: Number,
     /// The distance over what is allowed.
-    #[serde(serialize_with = "number")]
-    pub share: f64,
+    pub share: Number,
 }
 
 impl Compared {
@@ -87,10 +81,10 @@ impl Compared {
     ) -> Self {
         let worst = comparison.worst.map(|worst| Worst {
             at: place(&sizes, worst.index),
-            actual: f64::from(worst.actual),
-            expected: worst.expected,
-            error: worst.error,
-            share: worst.share,
+            actual: Number(worst.actual.into()),
+            expected: Number(worst.expected),
+            error: Number(worst.error),
+            share: Number(worst.share),
         });
         Self {
             name,
@@ -153,18 +147,29 @@ impl Report {
     }
 }
 
-fn verdict_name<S: Serializer>(verdict: &Verdict, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(match verdict {
-        Verdict::Right => "right",
-        Verdict::Wrong => "wrong",
-        Verdict::Broken => "not checked",
-    })
+/// A number that may be none that JSON has.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Number(pub f64);
+
+impl Serialize for Number {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.0.is_finite() {
+            serializer.serialize_f64(self.0)
+        } else {
+            serializer.serialize_str(&self.0.to_string())
+        }
+    }
 }
 
-fn number<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
-    if number.is_finite() {
-        serializer.serialize_f64(*number)
-    } else {
-        serializer.serialize_str(&number.to_string())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_json_has_no_number_for_is_text() {
+        let json = |number| serde_json::to_string(&Number(number)).expect("JSON");
+        assert_eq!(json(-1.5), "-1.5");
+        assert_eq!(json(f64::NAN), "\"NaN\"");
+        assert_eq!(json(f64::NEG_INFINITY), "\"-inf\"");
     }
 }

@@ -41,7 +41,8 @@ team        who shares a channel's values: a lane has it alone, the lanes of a
             subgroup or of a workgroup combine
 walk        how a workgroup goes over the tensor
 windows     parts of the tensor that are bound one after the other
-dispatches  all of a step's; why: the sentences below";
+dispatches  all of a step's
+why         the sentences below the table";
 
 /// What to say about the adapters.
 #[derive(Args, Debug)]
@@ -114,6 +115,13 @@ pub fn run(arguments: &Arguments, choice: &AdapterChoice) -> Result<Verdict> {
     };
     let texts: Vec<_> = report.adapters.iter().map(text).collect();
     print(&texts.join("\n\n"))?;
+    if report
+        .adapters
+        .iter()
+        .any(|adapter| !adapter.paths.is_empty())
+    {
+        print(&format!("\n{LEGEND}"))?;
+    }
     if let Some(json) = json {
         json.write(&output::json(&report)?)?;
     }
@@ -165,7 +173,7 @@ fn text(adapter: &Adapter) -> String {
         .map(|(letter, reason)| format!("{letter} {reason}"))
         .collect();
     parts.push(format!(
-        "\nHow steps would run on it, with all limits that it has\n\n{}\n\n{LEGEND}\n\n{}",
+        "\nHow steps would run on it, with all limits that it has\n\n{}\n\n{}",
         lines(table).join("\n"),
         wrapped(&why)
     ));

@@ -191,16 +191,17 @@ fn why(limits: &Limits, plan: &Plan, first: &DispatchInfo, roomy: Option<&Plan>)
         ));
     }
     match path(plan) {
-        "fused" => why.push(match tuning.team {
-            Team::Lane => "There are channels enough to give each to a lane, which normalizes them while the cache has them."
-                .to_owned(),
-            Team::Workgroup => "There are channels enough to give each to a workgroup, which normalizes it right after its \
-                statistics."
-                .to_owned(),
-        }),
+        "fused" => why.push(format!(
+            "{}: each {}, which normalizes it right after its statistics.",
+            whole_channels(&tuning, plan, first),
+            match tuning.team {
+                Team::Lane => "belongs to a lane",
+                Team::Workgroup => "belongs to a workgroup or a part of one",
+            }
+        )),
         "whole" => why.push(format!(
-            "There are channels enough to give each to one unit, but storing down one column of more than {} is slow: the \
-             result is a dispatch of its own, along memory.",
+            "{}. But storing down one column of more than {} is slow: the result is a dispatch of its own, along memory.",
+            whole_channels(&tuning, plan, first),
             bytes(tuning.fused_bytes)
         )),
         "split" if roomy_path.is_some_and(|roomy| roomy != "split") => why.push(format!(
@@ -223,7 +224,16 @@ fn why(limits: &Limits, plan: &Plan, first: &DispatchInfo, roomy: Option<&Plan>)
     why
 }
 
-/// Whether the channels of a split tensor would have been enough units of work.
+/// Why channels stay whole.
+fn whole_channels(tuning: &Tuning, plan: &Plan, first: &DispatchInfo) -> &'static str {
+    if keep_busy(tuning, plan, first) {
+        "There are channels enough to keep the adapter busy"
+    } else {
+        "There are too few values for splitting channels to be worth it"
+    }
+}
+
+/// Whether whole channels are as many units of work as keep the adapter busy.
 fn keep_busy(tuning: &Tuning, plan: &Plan, first: &DispatchInfo) -> bool {
     let per_unit = match first.walk {
         Walk::Columns | Walk::Quads => first.width,
@@ -257,9 +267,10 @@ fn team(limits: &Limits, first: &DispatchInfo) -> Option<String> {
         Combine::Subgroups => {
             let sizes = limits
                 .subgroups
-                .map_or_else(String::new, |sizes| match sizes.min == sizes.max {
-                    true => sizes.min.to_string(),
-                    false => format!("{} to {}", sizes.min, sizes.max),
+                .map_or_else(String::new, |sizes| if sizes.min == sizes.max {
+                    sizes.min.to_string()
+                } else {
+                    format!("{} to {}", sizes.min, sizes.max)
                 });
             format!(
                 "A workgroup of {} lanes has several subgroups (of {sizes} lanes): each combines its own lanes, then they \

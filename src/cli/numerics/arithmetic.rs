@@ -219,24 +219,32 @@ enum Kind {
     Subnormal,
 }
 
+fn uniform(random: &mut Random, low: f64, high: f64) -> f32 {
+    (low + (high - low) * random.uniform()) as f32
+}
+
+/// A number of any of these exponents.
+fn scaled(random: &mut Random, least: f64, most: f64) -> f32 {
+    2f32.powi(uniform(random, least, most) as i32) * uniform(random, 1.0, 2.0)
+}
+
 fn cases() -> Vec<(Kind, Vec<Case>)> {
     let mut random = Random::new(22);
-    let mut many = |case: &dyn Fn(&mut dyn FnMut(f64, f64) -> f32) -> Case| -> Vec<Case> {
-        let mut uniform = |low: f64, high: f64| (low + (high - low) * random.uniform()) as f32;
-        (0..CASES).map(|_| case(&mut uniform)).collect()
+    let mut many = |case: fn(&mut Random) -> Case| -> Vec<Case> {
+        (0..CASES).map(|_| case(&mut random)).collect()
     };
-    let two_part = many(&|uniform| Case {
-        a: 2f32.powi(uniform(8.0, 24.0) as i32) * uniform(1.0, 2.0),
-        b: uniform(-1.0, 1.0),
+    let two_part = many(|random| Case {
+        a: scaled(random, 8.0, 24.0),
+        b: uniform(random, -1.0, 1.0),
         c: 0.0,
     });
-    let usual = many(&|uniform| Case {
-        a: 2f32.powi(uniform(-12.0, 14.0) as i32) * uniform(1.0, 2.0),
-        b: 2f32.powi(uniform(-12.0, 14.0) as i32) * uniform(1.0, 2.0),
+    let usual = many(|random| Case {
+        a: scaled(random, -12.0, 14.0),
+        b: scaled(random, -12.0, 14.0),
         c: 0.0,
     });
-    let fused = many(&|uniform| {
-        let (a, b) = (uniform(1.0, 2.0), uniform(1.0, 2.0));
+    let fused = many(|random| {
+        let [a, b] = [(); 2].map(|()| uniform(random, 1.0, 2.0));
         Case { a, b, c: -(a * b) }
     });
     let nan = [0x7fc0_0000, 0x7f80_0001, 0xffc0_0000, 0x7fff_ffff].map(|bits| Case {

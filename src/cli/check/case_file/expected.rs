@@ -30,7 +30,7 @@ pub struct Kind {
 }
 
 /// All of them.
-pub const KINDS: [Kind; 3] = [
+pub static KINDS: [Kind; 3] = [
     Kind {
         name: "expected.output",
         axes: Axes::Input,

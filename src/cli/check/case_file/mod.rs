@@ -22,6 +22,8 @@
 mod container;
 mod error;
 mod expected;
+#[cfg(test)]
+mod fuzz;
 mod metadata;
 mod tensors;
 #[cfg(test)]
