@@ -39,13 +39,14 @@ Examples:
 
 Environment:
   WGPU_ADAPTER_NAME, WGPU_BACKEND             --adapter and --backend where these are not given
-  NO_COLOR                                    no colours; there are none either where the output is no terminal
+  NO_COLOR                                    no colours on terminals either
 
 Exit codes:
   0  all is right
   1  a result is wrong
   2  something could not be run: a wrong flag, a broken file, a shape that does not fit
-  3  there is no such adapter, or it makes no device";
+  3  there is no such adapter, or it makes no device
+A command that is stopped (Ctrl-C) ends by the signal, and leaves no half-written file.";
 
 /// The exit code where there is nothing to run on.
 const NO_DEVICE: u8 = 3;

@@ -340,7 +340,7 @@ fn mutated_files_are_answered_one_and_all() {
     let mut arguments = vec!["check".to_owned()];
     for index in 0..200 {
         let mut bytes = whole.clone();
-        for _ in 0..1 + index % 3 {
+        for _ in 0..=index % 3 {
             let at = below(bytes.len());
             match below(4) {
                 0 => bytes[at] = below(256) as u8,

@@ -20,6 +20,7 @@ use report::Report;
 
 /// What to check.
 #[derive(Args, Debug)]
+#[command(after_long_help = case_file::FORMAT)]
 pub struct Arguments {
     /// Case files (.safetensors): an input, what it should give, and the options in the metadata. Without any, the
     /// built-in cases are checked against the f64 reference

@@ -262,7 +262,9 @@ proptest! {
     #[test]
     fn bytes_that_are_changed_are_answered(edits in prop::collection::vec(edit(), 1..6)) {
         let mut bytes = whole();
-        edits.into_iter().for_each(|edit| apply(&mut bytes, edit));
+        for edit in edits {
+            apply(&mut bytes, edit);
+        }
         answers(&bytes)?;
     }
 
@@ -273,7 +275,9 @@ proptest! {
         less in any::<bool>(),
     ) {
         let (mut header, mut data) = split(&whole());
-        lies.into_iter().for_each(|(at, lie)| tell(&mut header, at, lie));
+        for (at, lie) in lies {
+            tell(&mut header, at, lie);
+        }
         // Half of the files have as many bytes as before.
         data.resize(if less { data.len().saturating_sub(behind) } else { data.len() }, 0);
         answers(&joined(&header, &data))?;
@@ -288,15 +292,16 @@ proptest! {
     ) {
         let len = sizes.iter().product();
         let values = vec![1.0; len];
-        let channels = usize::try_from(axis.rem_euclid(sizes.len().max(1) as i64)).expect("small");
-        let channels = sizes.get(channels).copied().unwrap_or(1);
+        let rank = i64::try_from(sizes.len()).expect("small");
+        let index = usize::try_from(axis.rem_euclid(rank.max(1))).expect("not negative");
+        let channels = sizes.get(index).copied().unwrap_or(1);
         let mut draft = Draft::empty().floats("input", &sizes, &values).floats("expected.output", &sizes, &values);
         if state {
             let vector = vec![1.0; channels];
             draft = draft.floats("running_mean", &[channels], &vector).floats("running_var", &[channels], &vector);
         }
         let bytes = draft.text("axis", &axis.to_string()).text("mode", mode).bytes();
-        let is_case = sizes.len() >= 2 && (-(sizes.len() as i64)..sizes.len() as i64).contains(&axis);
+        let is_case = rank >= 2 && (-rank..rank).contains(&axis);
         prop_assert_eq!(CaseFile::parse(&bytes).is_ok(), is_case);
         answers(&bytes)?;
     }

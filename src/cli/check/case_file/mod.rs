@@ -1,23 +1,4 @@
-//! Case files: a batch normalization and what it should give, as `.safetensors`.
-//!
-//! | tensor | |
-//! |---|---|
-//! | `input` | the tensor to normalize, f32 |
-//! | `weight`, `bias` | gamma and beta, f32, each optional |
-//! | `running_mean`, `running_var`, `num_batches_tracked` | running statistics, f32 and i64, optional; 0 batches by default |
-//! | `expected.output`, `expected.running_mean`, `expected.running_var` | what is compared, f32 or f64, one at least |
-//!
-//! | metadata | values | default |
-//! |---|---|---|
-//! | `mode` | `training`, `inference` | `training` |
-//! | `epsilon` | a finite number of at least 0 | 1e-5 |
-//! | `momentum` | the share of the new batch, 0 to 1, or `cumulative` | 0.1 |
-//! | `axis` | the channels' axis, from the end where negative | 1 |
-//! | `running_variance` | `unbiased`, `biased` | `unbiased` |
-//! | `activation` | `none` | `none` |
-//! | `source` | any text | |
-//!
-//! Without running statistics `inference` normalizes by the batch's own. An unknown key is an error.
+//! Case files: a batch normalization and what it should give, as `.safetensors`. [`FORMAT`] defines them.
 
 mod container;
 mod error;
@@ -40,6 +21,26 @@ pub use error::CaseFileError;
 pub use expected::Expected;
 use metadata::{METADATA, Metadata, Mode};
 use tensors::{Tensors, floats};
+
+/// What a case file holds, as the command's help says it.
+pub const FORMAT: &str = "\
+Case files are .safetensors files of these tensors:
+  input                                         the tensor to normalize, f32
+  weight, bias                                  gamma and beta, f32, each optional
+  running_mean, running_var                     running statistics, f32, optional
+  num_batches_tracked                           the batches that they have seen, i64, 0 by default
+  expected.output                               what is compared, f32 or f64, one of them
+  expected.running_mean, expected.running_var   at least
+and of this metadata, all of it texts:
+  mode              training (default) or inference, by the batch's own statistics where the file
+                    has no running ones
+  epsilon           a finite number of at least 0; 1e-5
+  momentum          the share of the new batch, 0 to 1, or cumulative; 0.1, as in PyTorch
+  axis              the channels' axis, from the end where negative; 1
+  running_variance  unbiased (default) or biased
+  activation        none
+  source            any text
+Everything else is an error.";
 
 /// Names of the format that are defined, but that this version cannot compute.
 const NOT_BUILT: [&str; 7] = [

@@ -112,6 +112,15 @@ impl CaseFile {
 }
 
 #[test]
+fn the_help_names_every_key() {
+    let expected = expected::KINDS.iter().map(|kind| kind.name);
+    for name in TENSORS.into_iter().chain(METADATA).chain(expected) {
+        assert!(FORMAT.contains(name), "{name}");
+    }
+    assert!(NOT_BUILT.iter().all(|name| !FORMAT.contains(name)));
+}
+
+#[test]
 fn the_smallest_file_has_the_defaults() {
     let case = Draft::new().parse().expect("a case");
     assert_eq!((&case.sizes[..], case.axis), (&[2, 3, 2][..], 1));
