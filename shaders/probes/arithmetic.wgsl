@@ -13,7 +13,9 @@ struct Case {
 
 struct Answers {
     remainder: f32,
+    difference: f32,
     plain_remainder: f32,
+    plain_difference: f32,
     quotient: f32,
     root: f32,
     inverse_root: f32,
@@ -48,7 +50,10 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     answers[id.x] = Answers(
         // forward/channel.wgsl's remainder of the mean, where a is the larger summand
         (a - opaque(a + b)) + b,
+        // shared/moments.wgsl's center of a block, as far as it is from the frame
+        opaque(a + b) - a,
         (a - (a + b)) + b,
+        (a + b) - a,
         a / b,
         sqrt(a),
         inverseSqrt(a),

@@ -29,7 +29,9 @@ struct Case {
 #[repr(C)]
 struct Answers {
     remainder: f32,
+    difference: f32,
     plain_remainder: f32,
+    plain_difference: f32,
     quotient: f32,
     root: f32,
     inverse_root: f32,
@@ -47,9 +49,10 @@ struct Answers {
 /// What single operations do.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Arithmetic {
-    /// Whether `(K - opaque(K + d)) + d` is what rounding cut off: the mean in two parts needs it.
+    /// Whether `(K - opaque(K + d)) + d` is what rounding cut off, and `opaque(K + d) - K` the rest of d: the mean in two
+    /// parts needs both.
     pub two_part_mean_survives: bool,
-    /// Whether it is that also where the compiler sees the sum.
+    /// Whether they are that also where the compiler sees the sum.
     pub two_part_mean_survives_unguarded: bool,
     /// Whether `n != n` holds for a NaN.
     pub nan_differs_from_itself: bool,
@@ -160,10 +163,10 @@ impl Arithmetic {
         };
         Self {
             two_part_mean_survives: all(Kind::TwoPart, &|case, answers| {
-                answers.remainder == cut_off(case)
+                answers.remainder == cut_off(case) && answers.difference == kept(case)
             }),
             two_part_mean_survives_unguarded: all(Kind::TwoPart, &|case, answers| {
-                answers.plain_remainder == cut_off(case)
+                answers.plain_remainder == cut_off(case) && answers.plain_difference == kept(case)
             }),
             nan_differs_from_itself: all(Kind::Nan, &|_, answers| answers.differs_from_itself == 1),
             max_keeps_nan: all(Kind::Nan, &|_, answers| answers.max_zero.is_nan()),
@@ -273,6 +276,11 @@ fn cut_off(case: &Case) -> f32 {
     ((f64::from(case.a) - f64::from(case.a + case.b)) + f64::from(case.b)) as f32
 }
 
+/// What rounding keeps of `b` in `a + b`: that too fits an f32.
+fn kept(case: &Case) -> f32 {
+    (f64::from(case.a + case.b) - f64::from(case.a)) as f32
+}
+
 /// `a * b + c`, rounded once: the product of two f32 is exact in f64, and so is a sum that nearly cancels.
 fn once(case: &Case) -> f32 {
     (f64::from(case.a) * f64::from(case.b) + f64::from(case.c)) as f32
@@ -307,7 +315,9 @@ mod tests {
         let halves = [a, b].map(|value| u32::from(f16::from_f32(value).to_bits()));
         Answers {
             remainder: (a - (a + b)) + b,
+            difference: (a + b) - a,
             plain_remainder: (a - (a + b)) + b,
+            plain_difference: (a + b) - a,
             quotient: a / b,
             root: a.sqrt(),
             inverse_root: 1.0 / a.sqrt(),
@@ -361,8 +371,8 @@ mod tests {
             let quiet = |value: f32| if value.is_nan() { 0.0 } else { value };
             let halves = [a, b].map(|value| u32::from(toward_zero(value).to_bits()));
             Answers {
-                remainder: 0.0,
-                plain_remainder: 0.0,
+                difference: b,
+                plain_difference: b,
                 quotient: a * (1.0 / b),
                 root: f32::from_bits(a.sqrt().to_bits() + 2),
                 sum: flush(a + b),

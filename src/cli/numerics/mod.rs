@@ -98,8 +98,13 @@ fn nan(found: &Arithmetic) -> String {
             format!("does not {verb}")
         }
     };
+    let consequence = if found.select_keeps_nan && found.arithmetic_keeps_nan {
+        ""
+    } else {
+        " A NaN in a channel may not show in its results."
+    };
     format!(
-        "A NaN: n != n {}, max(n, 0) {}, select(n, 0, n < 0) {}, arithmetic {}, a test of its bits {}.",
+        "A NaN: n != n {}, max(n, 0) {}, select(n, 0, n < 0) {}, arithmetic {}, a test of its bits {}.{consequence}",
         verb(found.nan_differs_from_itself, "see") + " it",
         verb(found.max_keeps_nan, "keep") + " it",
         verb(found.select_keeps_nan, "keep") + " it",
@@ -148,4 +153,100 @@ fn subgroup_sentences(found: &Subgroups) -> Vec<String> {
         said.push("subgroupAdd gives other bits in a second run.".to_owned());
     }
     said
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn usual() -> Numerics {
+        Numerics {
+            arithmetic: Arithmetic {
+                two_part_mean_survives: true,
+                two_part_mean_survives_unguarded: true,
+                nan_differs_from_itself: true,
+                max_keeps_nan: true,
+                select_keeps_nan: true,
+                arithmetic_keeps_nan: true,
+                bits_tell_nan: true,
+                keeps_subnormals: true,
+                sum_ulp: 0.5,
+                product_ulp: 0.5,
+                quotient_ulp: 2.5,
+                root_ulp: 0.5,
+                inverse_root_ulp: 2.0,
+                fma: Rounding::Once,
+                multiply_then_add: Rounding::Mixed,
+                half: HalfRounding::NearestEven,
+            },
+            subgroups: Some(Subgroups {
+                smallest: 32,
+                largest: 64,
+                sizes: BTreeSet::from([32, 64]),
+                lanes_in_order: true,
+                order: Order::Halves,
+                lanes_agree: true,
+                repeats: true,
+                relative_error: 1e-7,
+            }),
+        }
+    }
+
+    #[track_caller]
+    fn says(numerics: &Numerics, parts: &[&str]) {
+        let text = numerics.sentences().join("\n");
+        for part in parts {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+
+    #[test]
+    fn what_is_as_it_should_be_is_said() {
+        says(
+            &usual(),
+            &[
+                "in two parts survives:",
+                "n != n sees it, max(n, 0) keeps it",
+                "arithmetic keeps it",
+                "Subnormal results are kept",
+                "quotient 2.50",
+                "fma(a, b, c) rounds once (fused); a * b + c rounds now once",
+                "to nearest even",
+                "Subgroups have 32 or 64 lanes here (32 to 64 are possible), in the order",
+                "the halves onto each other",
+            ],
+        );
+        assert!(!usual().sentences().join(" ").contains("not"));
+    }
+
+    #[test]
+    fn what_is_not_is_said_with_its_consequence() {
+        let mut bad = usual();
+        bad.arithmetic.two_part_mean_survives = false;
+        bad.arithmetic.select_keeps_nan = false;
+        bad.arithmetic.keeps_subnormals = false;
+        bad.arithmetic.half = HalfRounding::Other;
+        if let Some(subgroups) = &mut bad.subgroups {
+            subgroups.lanes_agree = false;
+            subgroups.repeats = false;
+            subgroups.lanes_in_order = false;
+        }
+        says(
+            &bad,
+            &[
+                "does not survive",
+                "n < 0) does not keep it",
+                "may not show in its results",
+                "flushed to zero",
+                "neither to nearest",
+                "not in the order",
+                "different sums",
+                "other bits in a second run",
+            ],
+        );
+        bad.subgroups = None;
+        says(&bad, &["no subgroups"]);
+    }
 }
