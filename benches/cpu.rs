@@ -12,6 +12,7 @@ use wgpu_batchnorm::{HostError, Inference, Shape, Training};
 
 type TrainingPass = fn(
     &[f32],
+    Option<&[f32]>,
     &mut [f32],
     Shape,
     Parameters<'_>,
@@ -21,6 +22,7 @@ type TrainingPass = fn(
 ) -> Result<(), HostError>;
 type InferencePass = fn(
     &[f32],
+    Option<&[f32]>,
     &mut [f32],
     Shape,
     Parameters<'_>,
@@ -71,7 +73,8 @@ fn cpu(criterion: &mut Criterion) {
             group.bench_function(BenchmarkId::new("inference", path), |bencher| {
                 bencher.iter(|| {
                     let (x, y) = (black_box(&x), black_box(&mut y));
-                    pass(x, y, shape, parameters, &zeros, &ones, &options).expect("fitting slices");
+                    pass(x, None, y, shape, parameters, &zeros, &ones, &options)
+                        .expect("fitting slices");
                 });
             });
         }
@@ -81,7 +84,8 @@ fn cpu(criterion: &mut Criterion) {
             group.bench_function(BenchmarkId::new("training", path), |bencher| {
                 bencher.iter(|| {
                     let (x, y) = (black_box(&x), black_box(&mut y));
-                    pass(x, y, shape, parameters, &options, None, None).expect("fitting slices");
+                    pass(x, None, y, shape, parameters, &options, None, None)
+                        .expect("fitting slices");
                 });
             });
         }

@@ -2,6 +2,9 @@
 
 use thiserror::Error;
 
+use crate::activation::Derivative;
+use crate::element::Element;
+
 /// A shape that batch normalization has no meaning for.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
@@ -87,6 +90,52 @@ pub enum PlanError {
         /// What is needed.
         needed: u64,
     },
+    /// The slope of the activation is infinite or NaN.
+    #[error("the slope of the leaky ReLU is {given}: a finite number is needed")]
+    Slope {
+        /// The slope given.
+        given: f32,
+    },
+    /// A mask that would not tell the activation's gradient.
+    #[error(
+        "a mask is made from the output, which does not tell where {activation} lets a gradient pass: ReLU, ReLU6 and leaky \
+         ReLU with a positive slope have masks"
+    )]
+    Mask {
+        /// The activation's name.
+        activation: &'static str,
+    },
+    /// The activation's gradient cannot be found from what the options name.
+    #[error("the gradient of {activation} cannot be found from {given:?}: see `Activation`")]
+    Derivative {
+        /// The activation's name.
+        activation: &'static str,
+        /// What the options name.
+        given: Derivative,
+    },
+    /// A backward pass without a gradient to compute.
+    #[error("every gradient is skipped: at least one is needed")]
+    NoGradient,
+    /// The gradient of a residual that there is none of.
+    #[error("the gradient of the residual is asked for, but the options have no residual")]
+    NoResidual,
+    /// No moments to merge, or more than a binding holds.
+    #[error("moments of {given} shards: 1 to {most} fit into a storage binding")]
+    Shards {
+        /// Shards given.
+        given: u64,
+        /// Shards that fit.
+        most: u64,
+    },
+    /// A channel's row of halves that is too long to be walked word by word.
+    #[error(
+        "{given} values of a channel in a row, an odd number or at an odd place: at most 2^31 of f16 or bf16 are walked word \
+         by word"
+    )]
+    HalfRow {
+        /// Values in a row.
+        given: u64,
+    },
     /// A value of the tuning is out of its range.
     #[error("tuning: {what} is {given}, but must be {needed}")]
     Tuning {
@@ -122,6 +171,16 @@ pub enum BindError {
         first: &'static str,
         /// The other.
         second: &'static str,
+    },
+    /// A tensor that is stored otherwise than the plan's.
+    #[error("{tensor} is stored as {}, but the plan is for {}", given.name(), needed.name())]
+    Element {
+        /// Which tensor.
+        tensor: &'static str,
+        /// How it is stored.
+        given: Element,
+        /// What the plan needs.
+        needed: Element,
     },
     /// A tensor of another length than the plan's.
     #[error("{tensor} has {given} values, but the plan needs {needed}")]
@@ -162,7 +221,10 @@ pub enum BindError {
         given: wgpu::BufferUsages,
     },
     /// A tensor that is written overlaps another.
-    #[error("{first} and {second} overlap: only y may share memory, and only exactly x's")]
+    #[error(
+        "{first} and {second} overlap: only y may take the place of x or of the residual, only grad_input or grad_residual \
+         that of grad_output, and only exactly"
+    )]
     Overlap {
         /// One of them.
         first: &'static str,
@@ -212,7 +274,8 @@ pub struct LengthError {
     pub needed: u64,
 }
 
-/// Why a pass on the host ([`reference`](crate::reference), [`cpu`](crate::cpu)) cannot be computed.
+/// Why a pass on the host ([`reference`](crate::reference), [`cpu`](crate::cpu), [`fold_into`](crate::fold_into)) cannot be
+/// computed.
 #[derive(Clone, Debug, Error, PartialEq)]
 #[non_exhaustive]
 pub enum HostError {
@@ -246,4 +309,38 @@ pub enum HostError {
     /// One value per channel has no unbiased variance.
     #[error("one value per channel has no unbiased variance for the running statistics")]
     SingleValue,
+    /// A slope of leaky ReLU that is infinite or NaN.
+    #[error("the slope of leaky ReLU is {slope}: a finite number is needed")]
+    Slope {
+        /// The slope given.
+        slope: f32,
+    },
+    /// The options ask for the gradient of something that they say the layer does not have.
+    #[error("the options ask for the gradient of {what}, which they say the layer does not have")]
+    NoGradient {
+        /// What there is not.
+        what: &'static str,
+    },
+    /// Something that only passes on a device have; the host stores f32 and finds gradients from the input.
+    #[error("{what} is for passes on a device: the host has none")]
+    DeviceOnly {
+        /// What the options ask for.
+        what: &'static str,
+    },
+    /// A variance that, epsilon added, has no inverse square root.
+    #[error("channel {channel} has a variance of {variance}: with epsilon more than 0 is needed")]
+    Variance {
+        /// The channel.
+        channel: usize,
+        /// Its variance.
+        variance: f32,
+    },
+    /// Groups that the weight cannot be cut into.
+    #[error("a weight of {inputs} input channels cannot be cut into {groups} groups")]
+    Groups {
+        /// The groups given.
+        groups: u64,
+        /// What stands before the axis of the outputs.
+        inputs: u64,
+    },
 }

@@ -116,9 +116,12 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+mod activation;
 mod bind;
 pub mod cpu;
+mod element;
 mod error;
+mod fold;
 mod gpu;
 mod header;
 mod kernels;
@@ -135,7 +138,10 @@ mod transfer;
 mod tuning;
 pub mod yardstick;
 
+pub use activation::{Activation, Derivative};
+pub use element::Element;
 pub use error::{BindError, HostError, LengthError, PlanError, ShapeError, VectorLengthError};
+pub use fold::{Folded, Weights, fold_into};
 pub use gpu::{DeviceLimits, Gpu, GpuError, GpuOptions};
 pub use header::HeaderError;
 #[doc(hidden)]
@@ -145,7 +151,10 @@ pub use layer::{Layer, LayerError, LayerOptions, LayerState, layers_to_safetenso
 #[cfg(not(target_family = "wasm"))]
 pub use layer::{load_layers, save_layers};
 pub use limits::{AdapterKind, Limits, SubgroupSizes};
-pub use options::{DEFAULT_EPSILON, Inference, Running, RunningVariance, Training, Update};
+pub use options::{
+    Backward, DEFAULT_EPSILON, Gradient, Inference, Running, RunningVariance, Statistics, Training,
+    Update,
+};
 pub use packed::Packed;
 pub use plan::{Combine, DispatchInfo, Plan, Stage, Walk};
 pub use shape::Shape;

@@ -1,5 +1,7 @@
-//! What is to be computed: the options of training and of inference.
+//! What is to be computed: the options of training, of inference and of the backward pass.
 
+use crate::activation::{Activation, Derivative};
+use crate::element::Element;
 use crate::tuning::Tuning;
 
 /// The epsilon of PyTorch's and ONNX's batch normalization.
@@ -76,6 +78,10 @@ impl Default for Running {
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a part of the layer that is there or is not"
+)]
 pub struct Training {
     /// Added to the variance; finite and not negative. 1e-5 by default.
     pub epsilon: f32,
@@ -88,6 +94,15 @@ pub struct Training {
     /// Whether the batch's mean (in two parts) and inverse standard deviation are saved for the backward pass. Yes
     /// by default.
     pub saved: bool,
+    /// How x, y and the residual are stored. f32 by default.
+    pub element: Element,
+    /// Applied to the normalized values, the residual added. None by default.
+    pub activation: Activation,
+    /// Whether a residual is added before the activation: `y = activation(norm(x) + residual)`. No by default.
+    pub residual: bool,
+    /// Whether a mask is written, from which [`Derivative::Mask`] finds the gradient of the activation. It is made from the
+    /// y that was stored, by a pass of its own over it. No by default.
+    pub mask: bool,
     /// Geometry of the kernels; `None` takes [`Tuning::for_limits`].
     pub tuning: Option<Tuning>,
 }
@@ -100,6 +115,10 @@ impl Default for Training {
             beta: true,
             running: Some(Running::default()),
             saved: true,
+            element: Element::F32,
+            activation: Activation::None,
+            residual: false,
+            mask: false,
             tuning: None,
         }
     }
@@ -136,6 +155,30 @@ impl Training {
         Self { saved, ..self }
     }
 
+    /// Sets [`Training::element`].
+    #[must_use]
+    pub fn element(self, element: Element) -> Self {
+        Self { element, ..self }
+    }
+
+    /// Sets [`Training::activation`].
+    #[must_use]
+    pub fn activation(self, activation: Activation) -> Self {
+        Self { activation, ..self }
+    }
+
+    /// Sets [`Training::residual`].
+    #[must_use]
+    pub fn residual(self, residual: bool) -> Self {
+        Self { residual, ..self }
+    }
+
+    /// Sets [`Training::mask`].
+    #[must_use]
+    pub fn mask(self, mask: bool) -> Self {
+        Self { mask, ..self }
+    }
+
     /// Sets [`Training::tuning`].
     #[must_use]
     pub fn tuning(self, tuning: Tuning) -> Self {
@@ -149,6 +192,10 @@ impl Training {
 /// Options of inference: normalize by statistics that are given, running or fixed.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a part of the layer that is there or is not"
+)]
 pub struct Inference {
     /// Added to the variance; finite and not negative. 1e-5 by default.
     pub epsilon: f32,
@@ -156,6 +203,15 @@ pub struct Inference {
     pub gamma: bool,
     /// Whether beta (PyTorch's `bias`) is added. Yes by default.
     pub beta: bool,
+    /// How x, y and the residual are stored. f32 by default.
+    pub element: Element,
+    /// Applied to the normalized values, the residual added. None by default.
+    pub activation: Activation,
+    /// Whether a residual is added before the activation: `y = activation(norm(x) + residual)`. No by default.
+    pub residual: bool,
+    /// Whether a mask is written, from which [`Derivative::Mask`] finds the gradient of the activation. It is made from the
+    /// y that was stored, by a pass of its own over it. No by default.
+    pub mask: bool,
     /// Geometry of the kernels; `None` takes [`Tuning::for_limits`].
     pub tuning: Option<Tuning>,
 }
@@ -166,6 +222,10 @@ impl Default for Inference {
             epsilon: DEFAULT_EPSILON,
             gamma: true,
             beta: true,
+            element: Element::F32,
+            activation: Activation::None,
+            residual: false,
+            mask: false,
             tuning: None,
         }
     }
@@ -190,7 +250,253 @@ impl Inference {
         Self { beta, ..self }
     }
 
+    /// Sets [`Inference::element`].
+    #[must_use]
+    pub fn element(self, element: Element) -> Self {
+        Self { element, ..self }
+    }
+
+    /// Sets [`Inference::activation`].
+    #[must_use]
+    pub fn activation(self, activation: Activation) -> Self {
+        Self { activation, ..self }
+    }
+
+    /// Sets [`Inference::residual`].
+    #[must_use]
+    pub fn residual(self, residual: bool) -> Self {
+        Self { residual, ..self }
+    }
+
+    /// Sets [`Inference::mask`].
+    #[must_use]
+    pub fn mask(self, mask: bool) -> Self {
+        Self { mask, ..self }
+    }
+
     /// Sets [`Inference::tuning`].
+    #[must_use]
+    pub fn tuning(self, tuning: Tuning) -> Self {
+        Self {
+            tuning: Some(tuning),
+            ..self
+        }
+    }
+}
+
+/// What the forward pass normalized by, which the backward pass goes back through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Statistics {
+    /// The batch's own, as [`Training`] saved them: they depend on x, and their gradient is part of x's.
+    #[default]
+    Batch,
+    /// Running or fixed ones, as in [`Inference`]: constants. For layers whose statistics are frozen.
+    Fixed,
+}
+
+/// What becomes of a gradient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Gradient {
+    /// It is not computed, where nothing else depends on it.
+    Skip,
+    /// It is written over what was there.
+    Write,
+    /// It is added to what was there.
+    Add,
+}
+
+/// Options of the backward pass: from the gradient of y to those of x, gamma, beta and the residual.
+///
+/// ```text
+/// g = dy * activation'(z)        z = norm(x) + residual        xhat = (x - mean) * invstd
+/// dbeta = sum(g)                 dgamma = sum(g * xhat)        d_residual = g
+/// batch statistics:   dx = gamma * invstd * (g - dbeta / n - xhat * dgamma / n)
+/// fixed statistics:   dx = gamma * invstd * g
+/// ```
+///
+/// (Ioffe and Szegedy, 2015.) The options follow from those of the forward pass:
+///
+/// ```
+/// use wgpu_batchnorm::{Activation, Backward, Derivative, Gradient, Training};
+///
+/// let forward = Training::default().activation(Activation::Relu).residual(true);
+/// let backward = Backward::from(&forward)
+///     .derivative(Derivative::Output)
+///     .grad_gamma(Gradient::Add)
+///     .grad_beta(Gradient::Add);
+/// assert_eq!(backward.grad_residual, Gradient::Write);
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a part of the layer that is there or is not"
+)]
+pub struct Backward {
+    /// What the forward pass normalized by: the batch by default.
+    pub statistics: Statistics,
+    /// The epsilon of the forward pass. Used with fixed statistics; saved ones have it in them. 1e-5 by default.
+    pub epsilon: f32,
+    /// Whether the layer has a gamma. Yes by default.
+    pub gamma: bool,
+    /// Whether the layer has a beta. Its values are read by [`Derivative::Input`] only. Yes by default.
+    pub beta: bool,
+    /// How x, dy and the other tensors of their shape are stored. f32 by default.
+    pub element: Element,
+    /// The activation of the forward pass. None by default.
+    pub activation: Activation,
+    /// Whether the forward pass added a residual. Its values are read by [`Derivative::Input`] only. No by default.
+    pub residual: bool,
+    /// What the activation's gradient is found from: the input by default.
+    pub derivative: Derivative,
+    /// The gradient of x: written by default. It may take the place of dy.
+    pub grad_input: Gradient,
+    /// The gradient of gamma: written by default.
+    pub grad_gamma: Gradient,
+    /// The gradient of beta: written by default.
+    pub grad_beta: Gradient,
+    /// The gradient of the residual: skipped by default. It may take the place of dy where that of x does not.
+    pub grad_residual: Gradient,
+    /// Geometry of the kernels; `None` takes [`Tuning::for_limits`].
+    pub tuning: Option<Tuning>,
+}
+
+impl Default for Backward {
+    fn default() -> Self {
+        Self::from(&Training::default())
+    }
+}
+
+impl From<&Training> for Backward {
+    /// The backward pass of a training step; every gradient that there is is written.
+    fn from(forward: &Training) -> Self {
+        let write = |there| {
+            if there {
+                Gradient::Write
+            } else {
+                Gradient::Skip
+            }
+        };
+        Self {
+            statistics: Statistics::Batch,
+            epsilon: forward.epsilon,
+            gamma: forward.gamma,
+            beta: forward.beta,
+            element: forward.element,
+            activation: forward.activation,
+            residual: forward.residual,
+            derivative: if forward.mask {
+                Derivative::Mask
+            } else {
+                Derivative::Input
+            },
+            grad_input: Gradient::Write,
+            grad_gamma: write(forward.gamma),
+            grad_beta: write(forward.beta),
+            grad_residual: write(forward.residual),
+            tuning: forward.tuning.clone(),
+        }
+    }
+}
+
+impl From<&Inference> for Backward {
+    /// The backward pass of a layer with frozen statistics; every gradient that there is is written.
+    fn from(forward: &Inference) -> Self {
+        let training = Training {
+            epsilon: forward.epsilon,
+            gamma: forward.gamma,
+            beta: forward.beta,
+            element: forward.element,
+            activation: forward.activation,
+            residual: forward.residual,
+            mask: forward.mask,
+            tuning: forward.tuning.clone(),
+            ..Training::default()
+        };
+        Self {
+            statistics: Statistics::Fixed,
+            ..Self::from(&training)
+        }
+    }
+}
+
+impl Backward {
+    /// Sets [`Backward::statistics`].
+    #[must_use]
+    pub fn statistics(self, statistics: Statistics) -> Self {
+        Self { statistics, ..self }
+    }
+
+    /// Sets [`Backward::epsilon`].
+    #[must_use]
+    pub fn epsilon(self, epsilon: f32) -> Self {
+        Self { epsilon, ..self }
+    }
+
+    /// Sets [`Backward::gamma`].
+    #[must_use]
+    pub fn gamma(self, gamma: bool) -> Self {
+        Self { gamma, ..self }
+    }
+
+    /// Sets [`Backward::beta`].
+    #[must_use]
+    pub fn beta(self, beta: bool) -> Self {
+        Self { beta, ..self }
+    }
+
+    /// Sets [`Backward::element`].
+    #[must_use]
+    pub fn element(self, element: Element) -> Self {
+        Self { element, ..self }
+    }
+
+    /// Sets [`Backward::activation`].
+    #[must_use]
+    pub fn activation(self, activation: Activation) -> Self {
+        Self { activation, ..self }
+    }
+
+    /// Sets [`Backward::residual`].
+    #[must_use]
+    pub fn residual(self, residual: bool) -> Self {
+        Self { residual, ..self }
+    }
+
+    /// Sets [`Backward::derivative`].
+    #[must_use]
+    pub fn derivative(self, derivative: Derivative) -> Self {
+        Self { derivative, ..self }
+    }
+
+    /// Sets [`Backward::grad_input`].
+    #[must_use]
+    pub fn grad_input(self, grad_input: Gradient) -> Self {
+        Self { grad_input, ..self }
+    }
+
+    /// Sets [`Backward::grad_gamma`].
+    #[must_use]
+    pub fn grad_gamma(self, grad_gamma: Gradient) -> Self {
+        Self { grad_gamma, ..self }
+    }
+
+    /// Sets [`Backward::grad_beta`].
+    #[must_use]
+    pub fn grad_beta(self, grad_beta: Gradient) -> Self {
+        Self { grad_beta, ..self }
+    }
+
+    /// Sets [`Backward::grad_residual`].
+    #[must_use]
+    pub fn grad_residual(self, grad_residual: Gradient) -> Self {
+        Self {
+            grad_residual,
+            ..self
+        }
+    }
+
+    /// Sets [`Backward::tuning`].
     #[must_use]
     pub fn tuning(self, tuning: Tuning) -> Self {
         Self {

@@ -1,12 +1,16 @@
 //! The caller's tensors: ranges of the caller's buffers.
 
-/// A run of 4-byte values in a buffer of the caller: a buffer, a byte offset (any multiple of 4) and a length.
+use crate::element::Element;
+
+/// A run of values in a buffer of the caller: a buffer, a byte offset (any multiple of 4), a length, and how the values are
+/// stored.
 ///
 /// ```no_run
 /// # fn example(pool: &wgpu::Buffer) {
-/// use wgpu_batchnorm::Tensor;
+/// use wgpu_batchnorm::{Element, Tensor};
 ///
-/// let x = Tensor::new(pool, 4, 1000); // bytes 4..4004 of the pool
+/// let x = Tensor::new(pool, 4, 1000); // 1000 f32: bytes 4..4004 of the pool
+/// let half = Tensor::new(pool, 4096, 1001).stored_as(Element::F16); // bytes 4096..6098
 /// let all = Tensor::whole(pool);
 /// # }
 /// ```
@@ -15,21 +19,39 @@ pub struct Tensor<'a> {
     buffer: &'a wgpu::Buffer,
     offset: u64,
     len: u64,
+    element: Element,
 }
 
 impl<'a> Tensor<'a> {
-    /// `len` values from byte `offset`. Checked by [`Plan::bind`](crate::Plan::bind).
+    /// `len` values of 4 bytes (f32, or counts) from byte `offset`. Checked by [`Plan::bind`](crate::Plan::bind).
     pub const fn new(buffer: &'a wgpu::Buffer, offset: u64, len: u64) -> Self {
         Self {
             buffer,
             offset,
             len,
+            element: Element::F32,
         }
     }
 
-    /// The whole buffer.
+    /// The whole buffer, as values of 4 bytes.
     pub fn whole(buffer: &'a wgpu::Buffer) -> Self {
         Self::new(buffer, 0, buffer.size() / 4)
+    }
+
+    /// The same number of values from the same byte on, stored as `element`.
+    #[must_use]
+    pub const fn stored_as(self, element: Element) -> Self {
+        Self { element, ..self }
+    }
+
+    /// How the values are stored.
+    pub const fn element(&self) -> Element {
+        self.element
+    }
+
+    /// The number of bytes; saturates where that overflows, which no buffer reaches.
+    pub const fn bytes(&self) -> u64 {
+        self.len.saturating_mul(self.element.bytes())
     }
 
     /// The buffer.
@@ -54,7 +76,7 @@ impl<'a> Tensor<'a> {
 
     /// One past the last byte; saturates where that overflows, which no buffer reaches.
     pub(crate) const fn end(&self) -> u64 {
-        self.offset.saturating_add(self.len.saturating_mul(4))
+        self.offset.saturating_add(self.bytes())
     }
 
     /// Whether the byte ranges of two tensors of one buffer intersect.
@@ -67,22 +89,34 @@ impl<'a> Tensor<'a> {
         self.buffer == other.buffer && self.offset == other.offset && self.len == other.len
     }
 
-    /// A part of the tensor.
+    /// A part of a tensor of 4-byte values.
     pub(crate) const fn part(&self, start: u64, len: u64) -> Self {
         Self::new(self.buffer, self.offset + 4 * start, len)
     }
 }
 
-/// The tensors of one step: `x` and `y` always, the others as the options of the plan need them.
+/// The tensors of one step, as the plan needs them. What is missing, superfluous, or of the wrong length or storage is an
+/// error of [`Plan::bind`](crate::Plan::bind).
 ///
-/// | tensor | values | needed by |
-/// |---|---|---|
-/// | `x`, `y` | the shape's; the same range is in-place | every plan |
-/// | gamma, beta | `channels` each | plans with `gamma`, with `beta` |
-/// | running | [`Packed::running`](crate::Packed::running) | training that updates running statistics; inference, or `statistics` |
-/// | statistics | mean and variance, `channels` each | inference, or `running` |
-/// | saved | [`Packed::saved`](crate::Packed::saved) | training with `saved` |
-/// | workspace | [`Plan::workspace_bytes`](crate::Plan::workspace_bytes) | nobody: the step makes its own where it is not given |
+/// | tensor | values | read | written |
+/// |---|---|---|---|
+/// | `x` | the shape's | every plan but `merge` | |
+/// | `y` | the shape's | backward from [`Derivative::Output`](crate::Derivative::Output) | forward |
+/// | residual | the shape's | forward with `residual`; backward with it from [`Derivative::Input`](crate::Derivative::Input) | |
+/// | `grad_output` | the shape's | backward | |
+/// | `grad_input`, `grad_residual` | the shape's | | backward |
+/// | mask | [`Plan::mask_words`](crate::Plan::mask_words) | backward from [`Derivative::Mask`](crate::Derivative::Mask) | forward with `mask` |
+/// | gamma, beta | `channels` each | plans of a layer that has them; backward not always | |
+/// | running | [`Packed::running`](crate::Packed::running) | inference and backward with fixed statistics, or `statistics` | training that updates them |
+/// | statistics | mean and variance, `channels` each | as running | |
+/// | saved | [`Packed::saved`](crate::Packed::saved) | backward with the batch's statistics | training with `saved` |
+/// | gradients of gamma, beta | `channels` each | [`Plan::backward_from_gradients`](crate::Plan::backward_from_gradients) | backward |
+/// | moments | 4 `channels` | | [`Plan::statistics`](crate::Plan::statistics), [`Plan::merge`](crate::Plan::merge) |
+/// | shards | 4 `channels` for each | [`Plan::merge`](crate::Plan::merge), [`Plan::training_from_moments`](crate::Plan::training_from_moments) | |
+/// | workspace | [`Plan::workspace_bytes`](crate::Plan::workspace_bytes) | | by steps that need one; their own where it is not given |
+///
+/// What is written overlaps nothing else, but for results that take exactly the place of what they come from: `y` that of
+/// `x` or of the residual, `grad_input` or `grad_residual` that of `grad_output`.
 ///
 /// ```no_run
 /// # fn example(x: &wgpu::Buffer, y: &wgpu::Buffer, parameters: &wgpu::Buffer, running: &wgpu::Buffer) {
@@ -94,36 +128,56 @@ impl<'a> Tensor<'a> {
 ///     .running(Tensor::whole(running));
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct Buffers<'a> {
     pub(crate) label: Option<&'a str>,
-    pub(crate) x: Tensor<'a>,
-    pub(crate) y: Tensor<'a>,
+    pub(crate) x: Option<Tensor<'a>>,
+    pub(crate) y: Option<Tensor<'a>>,
+    pub(crate) residual: Option<Tensor<'a>>,
+    pub(crate) grad_output: Option<Tensor<'a>>,
+    pub(crate) grad_input: Option<Tensor<'a>>,
+    pub(crate) grad_residual: Option<Tensor<'a>>,
+    pub(crate) mask: Option<Tensor<'a>>,
     pub(crate) parameters: Option<Tensor<'a>>,
     pub(crate) gamma: Option<Tensor<'a>>,
     pub(crate) beta: Option<Tensor<'a>>,
     pub(crate) running: Option<Tensor<'a>>,
     pub(crate) statistics: Option<(Tensor<'a>, Tensor<'a>)>,
     pub(crate) saved: Option<Tensor<'a>>,
+    pub(crate) grad_parameters: Option<Tensor<'a>>,
+    pub(crate) grad_gamma: Option<Tensor<'a>>,
+    pub(crate) grad_beta: Option<Tensor<'a>>,
+    pub(crate) shards: Option<Tensor<'a>>,
+    pub(crate) moments: Option<Tensor<'a>>,
     pub(crate) workspace: Option<Tensor<'a>>,
 }
 
 impl<'a> Buffers<'a> {
-    /// Input and output. The same range of the same buffer for both means in place.
-    pub const fn new(x: Tensor<'a>, y: Tensor<'a>) -> Self {
+    /// Forward: input and output. The same range of the same buffer for both means in place.
+    pub fn new(x: Tensor<'a>, y: Tensor<'a>) -> Self {
+        Self::input(x).output(y)
+    }
+
+    /// The input alone: for [`Plan::statistics`](crate::Plan::statistics).
+    pub fn input(x: Tensor<'a>) -> Self {
         Self {
-            label: None,
-            x,
-            y,
-            parameters: None,
-            gamma: None,
-            beta: None,
-            running: None,
-            statistics: None,
-            saved: None,
-            workspace: None,
+            x: Some(x),
+            ..Self::default()
         }
+    }
+
+    /// Backward: the input of the forward pass, and the gradient of its output.
+    pub fn backward(x: Tensor<'a>, grad_output: Tensor<'a>) -> Self {
+        Self {
+            grad_output: Some(grad_output),
+            ..Self::input(x)
+        }
+    }
+
+    /// For [`Plan::merge`](crate::Plan::merge): the moments of the shards, and where those of all go.
+    pub fn merge(shards: Tensor<'a>, moments: Tensor<'a>) -> Self {
+        Self::default().shards(shards).moments(moments)
     }
 
     /// Prefixes the label of every GPU object of the step.
@@ -158,7 +212,8 @@ impl<'a> Buffers<'a> {
         }
     }
 
-    /// The running statistics, packed as [`Packed`](crate::Packed) says: updated by training, read by inference.
+    /// The running statistics, packed as [`Packed`](crate::Packed) says: updated by training, read by inference and
+    /// by the backward pass of frozen statistics.
     pub fn running(self, running: Tensor<'a>) -> Self {
         Self {
             running: Some(running),
@@ -166,7 +221,7 @@ impl<'a> Buffers<'a> {
         }
     }
 
-    /// Fixed statistics for inference: mean and (biased) variance, each a tensor of its own.
+    /// Fixed statistics: mean and (biased) variance, each a tensor of its own.
     pub fn statistics(self, mean: Tensor<'a>, variance: Tensor<'a>) -> Self {
         Self {
             statistics: Some((mean, variance)),
@@ -174,10 +229,87 @@ impl<'a> Buffers<'a> {
         }
     }
 
-    /// Where training saves mean and inverse standard deviation, packed as [`Packed`](crate::Packed) says.
+    /// Where training saves mean and inverse standard deviation for the backward pass, packed as [`Packed`](crate::Packed) says.
     pub fn saved(self, saved: Tensor<'a>) -> Self {
         Self {
             saved: Some(saved),
+            ..self
+        }
+    }
+
+    /// The output of the forward pass.
+    pub fn output(self, y: Tensor<'a>) -> Self {
+        Self { y: Some(y), ..self }
+    }
+
+    /// What is added before the activation.
+    pub fn residual(self, residual: Tensor<'a>) -> Self {
+        Self {
+            residual: Some(residual),
+            ..self
+        }
+    }
+
+    /// Where the gradient of x goes.
+    pub fn grad_input(self, grad_input: Tensor<'a>) -> Self {
+        Self {
+            grad_input: Some(grad_input),
+            ..self
+        }
+    }
+
+    /// Where the gradient of the residual goes.
+    pub fn grad_residual(self, grad_residual: Tensor<'a>) -> Self {
+        Self {
+            grad_residual: Some(grad_residual),
+            ..self
+        }
+    }
+
+    /// The mask of the activation: [`Plan::mask_words`](crate::Plan::mask_words) words.
+    pub fn mask(self, mask: Tensor<'a>) -> Self {
+        Self {
+            mask: Some(mask),
+            ..self
+        }
+    }
+
+    /// The gradients of gamma and beta in one tensor, packed as [`Packed`](crate::Packed) says of the parameters.
+    pub fn grad_parameters(self, grad_parameters: Tensor<'a>) -> Self {
+        Self {
+            grad_parameters: Some(grad_parameters),
+            ..self
+        }
+    }
+
+    /// The gradient of gamma in a tensor of its own.
+    pub fn grad_gamma(self, grad_gamma: Tensor<'a>) -> Self {
+        Self {
+            grad_gamma: Some(grad_gamma),
+            ..self
+        }
+    }
+
+    /// The gradient of beta in a tensor of its own.
+    pub fn grad_beta(self, grad_beta: Tensor<'a>) -> Self {
+        Self {
+            grad_beta: Some(grad_beta),
+            ..self
+        }
+    }
+
+    /// Moments of shards, one after another, as [`Plan::statistics`](crate::Plan::statistics) leaves them.
+    pub fn shards(self, shards: Tensor<'a>) -> Self {
+        Self {
+            shards: Some(shards),
+            ..self
+        }
+    }
+
+    /// Where moments go: count (u32), mean, its remainder and sum of squared deviations for each channel.
+    pub fn moments(self, moments: Tensor<'a>) -> Self {
+        Self {
+            moments: Some(moments),
             ..self
         }
     }

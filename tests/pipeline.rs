@@ -244,7 +244,7 @@ impl Network {
             let layer = |x: &[f32], index: usize, state: &mut RunningStatistics| {
                 let parameters = Parameters::new(&self.gamma[index], &self.beta[index]);
                 let options = &options[index];
-                reference::training(x, self.shape, parameters, options, Some(state))
+                reference::training(x, None, self.shape, parameters, options, Some(state))
                     .expect("a problem that can be computed")
                     .y
             };
@@ -392,6 +392,7 @@ fn one_plan_is_bound_to_many_tensors_and_statistics_follow_submission() {
         let parameters = Parameters::default();
         let forward = reference::training(
             &batches[index],
+            None,
             shape,
             parameters,
             &options,

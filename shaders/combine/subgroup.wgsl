@@ -5,6 +5,6 @@ struct Invocation {
     @builtin(workgroup_id) workgroup: vec3<u32>,
 }
 
-fn combine(invocation: Invocation, moments: Moments) -> Moments {
-    return combine_subgroup(moments);
+fn combine(invocation: Invocation, gathered: Gathered) -> Gathered {
+    return combine_subgroup(gathered);
 }

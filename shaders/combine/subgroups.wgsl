@@ -10,17 +10,17 @@ struct Invocation {
 }
 
 // A subgroup has at least 4 lanes.
-var<workgroup> subgroup_moments: array<Moments, (WORKGROUP_SIZE + 3u) / 4u>;
+var<workgroup> subgroup_results: array<Gathered, (WORKGROUP_SIZE + 3u) / 4u>;
 
-fn combine(invocation: Invocation, moments: Moments) -> Moments {
-    let mine = combine_subgroup(moments);
+fn combine(invocation: Invocation, gathered: Gathered) -> Gathered {
+    let mine = combine_subgroup(gathered);
     if invocation.subgroup_lane == 0u {
-        subgroup_moments[invocation.subgroup] = mine;
+        subgroup_results[invocation.subgroup] = mine;
     }
     workgroupBarrier();
-    var total = subgroup_moments[0];
+    var total = subgroup_results[0];
     for (var i = 1u; i < invocation.subgroups; i++) {
-        total = merge(total, subgroup_moments[i]);
+        total = merge(total, subgroup_results[i]);
     }
     return total;
 }

@@ -4,5 +4,5 @@ fn main(invocation: Invocation) {
     let work = locate(invocation.lane, invocation.workgroup);
     let origin = frame(work);
     let moments = combine(invocation, gather(work, origin));
-    normalize(work, finalize(work.group, origin, moments, work.leads));
+    apply(work, finalize(work.group, origin, moments, work.leads));
 }

@@ -34,7 +34,7 @@ struct Answers {
 @group(0) @binding(1) var<storage, read> cases: array<Case>;
 @group(0) @binding(2) var<storage, read_write> answers: array<Answers>;
 
-// As in shared/moments.wgsl.
+// As in forward/moments.wgsl.
 fn opaque(value: f32) -> f32 {
     return bitcast<f32>(bitcast<u32>(value) ^ params.zero);
 }
@@ -48,9 +48,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let b = cases[id.x].b;
     let c = cases[id.x].c;
     answers[id.x] = Answers(
-        // forward/channel.wgsl's remainder of the mean, where a is the larger summand
+        // forward/moments.wgsl's remainder of the mean, where a is the larger summand
         (a - opaque(a + b)) + b,
-        // shared/moments.wgsl's center of a block, as far as it is from the frame
+        // and its center of a block, as far as it is from the frame
         opaque(a + b) - a,
         (a - (a + b)) + b,
         (a + b) - a,

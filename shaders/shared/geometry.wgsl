@@ -12,9 +12,8 @@ struct Work {
     leads: bool,
     group: u32,
     split: u32,
-    // Where the group's values start in the bindings of x and y.
-    x: u32,
-    y: u32,
+    // Where the group starts in its tensors' windows.
+    start: u32,
     row_begin: u32,
     row_end: u32,
     column_begin: u32,
@@ -37,8 +36,7 @@ fn locate(lane: u32, workgroup: vec3<u32>) -> Work {
     work.leads = work.valid && team_lane == 0u;
     work.group = params.first_group + group;
     work.split = params.first_split + split;
-    work.x = params.x + group * params.group_stride;
-    work.y = params.y + group * params.group_stride;
+    work.start = group * params.group_stride;
     work.row_begin = split / params.column_splits * params.split_rows;
     work.row_end = min(params.rows, work.row_begin + params.split_rows);
     work.column_begin = split % params.column_splits * params.split_columns;

@@ -26,3 +26,16 @@ fn four_channels() -> u32 {
 fn with_channel(m: M, k: u32, value: f32) -> M {
     return select(m, M(value), vec4(0u, 1u, 2u, 3u) == vec4(k));
 }
+
+fn sum4(v: vec4<f32>) -> f32 {
+    return (v.x + v.y) + (v.z + v.w);
+}
+
+// Each channel's number for the values at these positions of a row.
+fn by_position(channels: M, position: vec4<u32>) -> V {
+    var values = V(channels.x);
+    values = select(values, V(channels.y), position >= vec4(params.columns));
+    values = select(values, V(channels.z), position >= vec4(params.columns * 2u));
+    values = select(values, V(channels.w), position >= vec4(params.columns * 3u));
+    return values;
+}

@@ -8,7 +8,7 @@ use std::ops::Range;
 use crate::error::BindError;
 use crate::kernels::{Kernels, PARAMETERS_BINDING, slot_binding, text};
 use crate::limits::Limits;
-use crate::plan::{Access, Dispatch, Parameters, Plan, Program, Role};
+use crate::plan::{Access, Dispatch, Kernel, MASK_WORD, Parameters, Plan, Program, Role};
 use crate::step::{Recorded, Step};
 use crate::tensor::{Buffers, Tensor};
 use slots::{Binding, Conflict, Want};
@@ -33,7 +33,7 @@ impl Plan {
         let own_workspace;
         let workspace = match buffers.workspace {
             Some(given) => Some(given),
-            None if self.workspace_bytes() > 0 && !self.shape().is_empty() => {
+            None if self.workspace_bytes() > 0 => {
                 own_workspace = device.create_buffer(&wgpu::BufferDescriptor {
                     label: Some(&format!("{prefix} workspace")),
                     size: self.workspace_bytes(),
@@ -114,27 +114,36 @@ impl<'a> Places<'a> {
     }
 
     fn wants(&self, program: &Program, dispatch: &Dispatch) -> Vec<Want> {
-        let roles = dispatch.kernel.stage.roles().iter();
+        let Kernel {
+            stage,
+            element,
+            width,
+            channels,
+            ..
+        } = dispatch.kernel;
+        let roles = stage.roles(self.plan.needs()).into_iter();
         roles
-            .filter(|(role, _)| self.plan.needs().has(*role))
-            .map(|&(role, access)| {
+            .map(|(role, access)| {
                 let (tensor, bytes) = self.place(program, dispatch, role);
-                let per_unit = if bytes.start.is_multiple_of(16) {
-                    dispatch.kernel.channels
-                } else {
-                    1
+                let vector = |words: u64| {
+                    let aligned = bytes.start.is_multiple_of(4 * words);
+                    (if aligned { words } else { 1 }, true)
                 };
-                let (width, may_narrow) = match role {
-                    Role::X | Role::Y => (dispatch.kernel.width, false),
-                    Role::Partials => (4, false),
-                    _ => (per_unit, true),
+                let (words, may_narrow) = match role {
+                    _ if role.has_shape_of_x() => ((width * element.bytes()).div_ceil(4), false),
+                    Role::Mask => (1, false),
+                    Role::Partials => (self.plan.needs().partial_bytes() / 4, false),
+                    Role::Shards | Role::Moments => vector(4),
+                    _ => vector(channels),
                 };
+                let halves = role.has_shape_of_x() && width < element.per_word();
                 Want {
                     role,
                     buffer: self.number(tensor.buffer()),
                     bytes,
                     writes: access == Access::Write,
-                    width,
+                    width: words,
+                    per_element: if halves { element.per_word() } else { 1 },
                     may_narrow,
                 }
             })
@@ -148,38 +157,35 @@ impl<'a> Places<'a> {
         dispatch: &Dispatch,
         role: Role,
     ) -> (Tensor<'a>, Range<u64>) {
-        let (tensor, values) = match role {
-            Role::Partials | Role::Coefficients => {
-                let workspace = self
-                    .workspace
-                    .expect("a plan with partials has a workspace");
-                let values = match role {
-                    Role::Partials => 0..4 * program.partials,
-                    _ => {
-                        let start = program.coefficients_offset() / 4;
-                        start..start + program.coefficients
-                    }
-                };
-                (workspace, values)
+        let workspace = || {
+            let given = self.workspace;
+            given.expect("a plan with partials or coefficients has a workspace")
+        };
+        let tensor = match role {
+            Role::Partials | Role::Coefficients => workspace(),
+            _ => self.tensors.get(role).expect("checked to be there"),
+        };
+        let window = &dispatch.window;
+        let bytes = match role {
+            Role::Partials => 0..program.partials,
+            Role::Coefficients => {
+                let start = program.coefficients_offset();
+                start..start + 4 * program.coefficients
             }
-            _ => {
-                let tensor = self.tensors.get(role).expect("checked to be there");
-                let values = match role {
-                    Role::X | Role::Y => dispatch.window.clone(),
-                    _ => 0..tensor.len(),
-                };
-                (tensor, values)
+            Role::Mask => window.start / MASK_WORD * 4..window.end.div_ceil(MASK_WORD) * 4,
+            _ if role.has_shape_of_x() => {
+                let size = tensor.element().bytes();
+                size * window.start..size * window.end
             }
+            _ => 0..tensor.bytes(),
         };
         let start = tensor.offset();
-        (tensor, start + 4 * values.start..start + 4 * values.end)
+        (tensor, start + bytes.start..start + bytes.end)
     }
 
     fn buffers(&self) -> impl Iterator<Item = &'a wgpu::Buffer> + '_ {
-        let named = Role::GIVEN
-            .iter()
-            .filter_map(|&role| self.tensors.get(role));
-        named.chain(self.workspace).map(|tensor| tensor.buffer())
+        let all = self.tensors.all().chain(self.workspace);
+        all.map(|tensor| tensor.buffer())
     }
 
     /// A number for a buffer, the same wherever it appears.

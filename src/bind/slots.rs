@@ -18,8 +18,10 @@ pub(super) struct Want {
     /// Its bytes.
     pub bytes: Range<u64>,
     pub writes: bool,
-    /// Words in one access.
+    /// Words in one element of its slot.
     pub width: u64,
+    /// Accesses in one of them: 2 where values are halves and accessed one by one.
+    pub per_element: u64,
     /// Whether narrower access serves too.
     pub may_narrow: bool,
 }
@@ -30,7 +32,7 @@ pub(super) struct Binding {
     pub slot: Slot,
     pub buffer: usize,
     pub bytes: Range<u64>,
-    /// Role and start, in elements of the slot.
+    /// Role and start, in accesses.
     pub tensors: Vec<(Role, u32)>,
 }
 
@@ -96,7 +98,7 @@ fn binding(
         .iter()
         .max_by_key(|want| want.bytes.end)
         .expect("a binding has a tensor");
-    let bytes = start..last.bytes.end;
+    let bytes = start..last.bytes.end.next_multiple_of(4);
     if bytes.end - bytes.start > binding_bytes {
         return Err(Conflict::TooLong {
             first: first.role,
@@ -109,7 +111,10 @@ fn binding(
         buffer: first.buffer,
         tensors: tensors
             .iter()
-            .map(|want| (want.role, ((want.bytes.start - start) / (4 * width)) as u32))
+            .map(|want| {
+                let accesses = (want.bytes.start - start) * want.per_element / (4 * width);
+                (want.role, accesses as u32)
+            })
             .collect(),
         bytes,
     })
@@ -141,6 +146,7 @@ mod tests {
             bytes,
             writes,
             width,
+            per_element: 1,
             may_narrow: !matches!(role, Role::X | Role::Y | Role::Partials),
         }
     }

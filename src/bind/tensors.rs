@@ -1,16 +1,21 @@
 //! The caller's tensors, checked against the plan.
 
+use crate::activation::Derivative;
+use crate::element::Element;
 use crate::error::BindError;
+use crate::options::Gradient;
 use crate::packed::Packed;
-use crate::plan::{Plan, Role};
+use crate::plan::{Pass, Plan, Role};
 use crate::tensor::{Buffers, Tensor};
 
-/// A tensor as the caller gave it.
-struct Given<'a> {
+/// A tensor that a plan may have.
+struct Entry<'a> {
     name: &'static str,
-    tensor: Tensor<'a>,
-    /// Values that the plan needs.
-    needed: u64,
+    given: Option<Tensor<'a>>,
+    /// Whether the plan has a use for it.
+    has: bool,
+    values: u64,
+    element: Element,
     writes: bool,
 }
 
@@ -21,177 +26,375 @@ pub(super) struct Tensors<'a> {
 
 impl<'a> Tensors<'a> {
     pub fn check(plan: &Plan, buffers: &Buffers<'a>, alignment: u64) -> Result<Self, BindError> {
-        let given = given(plan, buffers)?;
-        for Given {
-            name: tensor,
-            tensor: at,
-            needed,
-            ..
-        } in &given
+        let uses = Uses::of(plan);
+        let entries = entries(plan, &uses, buffers);
+        if let Some(unused) = entries
+            .iter()
+            .find(|entry| entry.given.is_some() && !entry.has)
         {
-            let scratch = *tensor == "workspace" && at.len() >= *needed;
-            if at.len() != *needed && !scratch {
-                return Err(BindError::Length {
-                    tensor,
-                    given: at.len(),
-                    needed: *needed,
-                });
-            }
-            let multiple = if *tensor == "workspace" { alignment } else { 4 };
-            if !at.offset().is_multiple_of(multiple) {
-                return Err(BindError::Offset {
-                    tensor,
-                    given: at.offset(),
-                    needed: multiple,
-                });
-            }
-            if at.end() > at.buffer().size() {
-                return Err(BindError::Range {
-                    tensor,
-                    end: at.end(),
-                    size: at.buffer().size(),
-                });
-            }
-            if !at.buffer().usage().contains(wgpu::BufferUsages::STORAGE) {
-                return Err(BindError::Usage {
-                    tensor,
-                    given: at.buffer().usage(),
-                });
-            }
+            return Err(BindError::Unused {
+                tensor: unused.name,
+            });
         }
-        check_apart(plan, &given)?;
+        check_ways(&uses, buffers)?;
+        for entry in &entries {
+            check_entry(entry, alignment)?;
+        }
+        check_apart(plan, &entries)?;
         Ok(Self {
             by_role: by_role(plan, buffers),
         })
     }
 
-    /// The tensor of a role; none where the plan has no use for it.
+    /// The tensor of a role; none where it was not given.
     pub fn get(&self, role: Role) -> Option<Tensor<'a>> {
         let found = self.by_role.iter().find(|(named, _)| *named == role);
         found.map(|&(_, tensor)| tensor)
     }
 
-    /// Whether x and y may be accessed by vec4.
+    /// Every tensor.
+    pub fn all(&self) -> impl Iterator<Item = Tensor<'a>> + '_ {
+        self.by_role.iter().map(|&(_, tensor)| tensor)
+    }
+
+    /// Whether the tensors of the shape of x may be accessed by four values.
     pub fn aligned(&self) -> bool {
-        [Role::X, Role::Y]
+        let of_shape = self
+            .by_role
             .iter()
-            .filter_map(|&role| self.get(role))
-            .all(|tensor| tensor.offset().is_multiple_of(16))
+            .filter(|(role, _)| role.has_shape_of_x());
+        of_shape
+            .map(|(_, tensor)| tensor)
+            .all(|tensor| tensor.offset().is_multiple_of(4 * tensor.element().bytes()))
     }
 }
 
-/// Everything the caller gave, once it is clear that nothing is missing, superfluous or given twice.
-fn given<'a>(plan: &Plan, buffers: &Buffers<'a>) -> Result<Vec<Given<'a>>, BindError> {
+/// Which tensors a plan reads or writes, beside those of the layer itself.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a tensor that is used or is not"
+)]
+struct Uses {
+    x: bool,
+    y: bool,
+    residual: bool,
+    mask: bool,
+    gamma: bool,
+    beta: bool,
+    saved: bool,
+    running: bool,
+    grad_gamma: bool,
+    grad_beta: bool,
+    grad_input: bool,
+    grad_residual: bool,
+    normalizes_by_given: bool,
+    forward: bool,
+    from_shards: bool,
+    to_moments: bool,
+}
+
+impl Uses {
+    fn of(plan: &Plan) -> Self {
+        let needs = plan.needs();
+        match needs.pass {
+            Pass::Forward(forward) => Self {
+                x: !(forward.from_shards && forward.to_moments),
+                y: !forward.to_moments,
+                residual: needs.residual,
+                mask: forward.mask,
+                gamma: needs.gamma,
+                beta: needs.beta,
+                saved: forward.saved,
+                running: forward.running,
+                grad_gamma: false,
+                grad_beta: false,
+                grad_input: false,
+                grad_residual: false,
+                normalizes_by_given: needs.given,
+                forward: true,
+                from_shards: forward.from_shards,
+                to_moments: forward.to_moments,
+            },
+            Pass::Backward(gradients) => Self {
+                x: true,
+                y: needs.evidence() == Some(Derivative::Output),
+                residual: needs.residual && needs.recomputes(),
+                mask: needs.evidence() == Some(Derivative::Mask),
+                gamma: needs.gamma && (gradients.input != Gradient::Skip || needs.recomputes()),
+                beta: needs.beta && needs.recomputes(),
+                saved: !needs.given,
+                running: false,
+                grad_gamma: gradients.given || gradients.gamma != Gradient::Skip,
+                grad_beta: gradients.given || gradients.beta != Gradient::Skip,
+                grad_input: gradients.input != Gradient::Skip,
+                grad_residual: gradients.residual != Gradient::Skip,
+                normalizes_by_given: needs.given,
+                forward: false,
+                from_shards: false,
+                to_moments: false,
+            },
+        }
+    }
+}
+
+/// Everything that the caller may give.
+fn entries<'a>(plan: &Plan, uses: &Uses, buffers: &Buffers<'a>) -> Vec<Entry<'a>> {
     let needs = plan.needs();
     let channels = plan.shape().channels();
     let packed = Packed::new(channels);
-    let values = plan.shape().len();
+    let len = plan.shape().len();
+    let (mean, variance) = buffers.statistics.unzip();
+    let written_gradients = needs.gradients().is_some_and(|gradients| !gradients.given);
+    let of_shape = |name, given, has, writes| Entry {
+        name,
+        given,
+        has,
+        values: len,
+        element: needs.element,
+        writes,
+    };
+    let words = |name, given, has, values, writes| Entry {
+        name,
+        given,
+        has,
+        values,
+        element: Element::F32,
+        writes,
+    };
+    let any_gradient = uses.grad_gamma || uses.grad_beta;
+    vec![
+        of_shape("x", buffers.x, uses.x, false),
+        of_shape("y", buffers.y, uses.y, uses.forward),
+        // what a layer has may be given to its backward pass also where that does not read it
+        of_shape("residual", buffers.residual, needs.residual, false),
+        of_shape("grad_output", buffers.grad_output, !uses.forward, false),
+        of_shape("grad_input", buffers.grad_input, uses.grad_input, true),
+        of_shape(
+            "grad_residual",
+            buffers.grad_residual,
+            uses.grad_residual,
+            true,
+        ),
+        words(
+            "mask",
+            buffers.mask,
+            uses.mask,
+            plan.mask_words(),
+            uses.forward,
+        ),
+        words(
+            "parameters",
+            buffers.parameters,
+            needs.gamma || needs.beta,
+            packed.parameters(),
+            false,
+        ),
+        words("gamma", buffers.gamma, needs.gamma, channels, false),
+        words("beta", buffers.beta, needs.beta, channels, false),
+        words(
+            "running",
+            buffers.running,
+            uses.running || needs.given,
+            packed.running(),
+            uses.running,
+        ),
+        words("mean", mean, needs.given, channels, false),
+        words("variance", variance, needs.given, channels, false),
+        words(
+            "saved",
+            buffers.saved,
+            uses.saved,
+            packed.saved(),
+            uses.forward,
+        ),
+        words(
+            "grad_parameters",
+            buffers.grad_parameters,
+            any_gradient,
+            packed.parameters(),
+            written_gradients,
+        ),
+        words(
+            "grad_gamma",
+            buffers.grad_gamma,
+            uses.grad_gamma,
+            channels,
+            written_gradients,
+        ),
+        words(
+            "grad_beta",
+            buffers.grad_beta,
+            uses.grad_beta,
+            channels,
+            written_gradients,
+        ),
+        words(
+            "shards",
+            buffers.shards,
+            uses.from_shards,
+            4 * channels * plan.shards(),
+            false,
+        ),
+        words(
+            "moments",
+            buffers.moments,
+            uses.to_moments,
+            4 * channels,
+            true,
+        ),
+        words(
+            "workspace",
+            buffers.workspace,
+            true,
+            plan.workspace_bytes() / 4,
+            true,
+        ),
+    ]
+}
 
-    for (tensor, is_given, is_needed) in [
-        ("gamma", buffers.gamma.is_some(), needs.gamma),
-        ("beta", buffers.beta.is_some(), needs.beta),
+/// Nothing is given in two ways, and nothing is missing.
+fn check_ways(uses: &Uses, buffers: &Buffers<'_>) -> Result<(), BindError> {
+    let twice = [
         (
+            "gamma",
+            buffers.gamma.is_some(),
             "parameters",
             buffers.parameters.is_some(),
-            needs.gamma || needs.beta,
+        ),
+        (
+            "beta",
+            buffers.beta.is_some(),
+            "parameters",
+            buffers.parameters.is_some(),
         ),
         (
             "running",
             buffers.running.is_some(),
-            needs.running || needs.given,
-        ),
-        ("statistics", buffers.statistics.is_some(), needs.given),
-        ("saved", buffers.saved.is_some(), needs.saved),
-    ] {
-        if is_given && !is_needed {
-            return Err(BindError::Unused { tensor });
-        }
-    }
-    for (first, second, both) in [
-        (
-            "gamma",
-            "parameters",
-            buffers.gamma.is_some() && buffers.parameters.is_some(),
-        ),
-        (
-            "beta",
-            "parameters",
-            buffers.beta.is_some() && buffers.parameters.is_some(),
-        ),
-        (
-            "running",
             "statistics",
-            buffers.running.is_some() && buffers.statistics.is_some(),
+            buffers.statistics.is_some(),
         ),
-    ] {
-        if both {
+        (
+            "grad_gamma",
+            buffers.grad_gamma.is_some(),
+            "grad_parameters",
+            buffers.grad_parameters.is_some(),
+        ),
+        (
+            "grad_beta",
+            buffers.grad_beta.is_some(),
+            "grad_parameters",
+            buffers.grad_parameters.is_some(),
+        ),
+    ];
+    for (first, has_first, second, has_second) in twice {
+        if has_first && has_second {
             return Err(BindError::Twice { first, second });
         }
     }
-    for (tensor, is_given, is_needed) in [
-        (
-            "gamma",
-            buffers.gamma.or(buffers.parameters).is_some(),
-            needs.gamma,
-        ),
-        (
-            "beta",
-            buffers.beta.or(buffers.parameters).is_some(),
-            needs.beta,
-        ),
-        ("running", buffers.running.is_some(), needs.running),
+    let needed = [
+        ("x", uses.x, buffers.x),
+        ("y", uses.y, buffers.y),
+        ("residual", uses.residual, buffers.residual),
+        ("grad_output", !uses.forward, buffers.grad_output),
+        ("grad_input", uses.grad_input, buffers.grad_input),
+        ("grad_residual", uses.grad_residual, buffers.grad_residual),
+        ("mask", uses.mask, buffers.mask),
+        ("gamma", uses.gamma, buffers.gamma.or(buffers.parameters)),
+        ("beta", uses.beta, buffers.beta.or(buffers.parameters)),
+        ("running", uses.running, buffers.running),
         (
             "running or statistics",
-            buffers.running.is_some() || buffers.statistics.is_some(),
-            needs.given,
+            uses.normalizes_by_given,
+            buffers.running.or(buffers.statistics.map(|(mean, _)| mean)),
         ),
-        ("saved", buffers.saved.is_some(), needs.saved),
-    ] {
-        if is_needed && !is_given {
-            return Err(BindError::Missing { tensor });
-        }
-    }
-
-    let (mean, variance) = buffers.statistics.unzip();
-    let all = [
-        ("x", Some(buffers.x), values, false),
-        ("y", Some(buffers.y), values, true),
-        ("parameters", buffers.parameters, packed.parameters(), false),
-        ("gamma", buffers.gamma, channels, false),
-        ("beta", buffers.beta, channels, false),
-        ("running", buffers.running, packed.running(), needs.running),
-        ("mean", mean, channels, false),
-        ("variance", variance, channels, false),
-        ("saved", buffers.saved, packed.saved(), true),
+        ("saved", uses.saved, buffers.saved),
         (
-            "workspace",
-            buffers.workspace,
-            plan.workspace_bytes() / 4,
-            true,
+            "grad_gamma",
+            uses.grad_gamma,
+            buffers.grad_gamma.or(buffers.grad_parameters),
         ),
+        (
+            "grad_beta",
+            uses.grad_beta,
+            buffers.grad_beta.or(buffers.grad_parameters),
+        ),
+        ("shards", uses.from_shards, buffers.shards),
+        ("moments", uses.to_moments, buffers.moments),
     ];
-    Ok(all
-        .into_iter()
-        .filter_map(|(name, tensor, needed, writes)| {
-            tensor.map(|tensor| Given {
-                name,
-                tensor,
-                needed,
-                writes,
-            })
-        })
-        .collect())
+    match needed
+        .iter()
+        .find(|(_, used, given)| *used && given.is_none())
+    {
+        Some(&(tensor, ..)) => Err(BindError::Missing { tensor }),
+        None => Ok(()),
+    }
 }
 
-/// What is written overlaps nothing else, but for y exactly over x where nothing reads x afterwards.
-fn check_apart(plan: &Plan, given: &[Given<'_>]) -> Result<(), BindError> {
-    for (index, a) in given.iter().enumerate() {
-        for b in &given[index + 1..] {
-            if !(a.writes || b.writes) || !a.tensor.overlaps(&b.tensor) {
+fn check_entry(entry: &Entry<'_>, alignment: u64) -> Result<(), BindError> {
+    let Some(at) = entry.given else {
+        return Ok(());
+    };
+    let tensor = entry.name;
+    if at.element() != entry.element {
+        return Err(BindError::Element {
+            tensor,
+            given: at.element(),
+            needed: entry.element,
+        });
+    }
+    let is_workspace = tensor == "workspace";
+    let scratch = is_workspace && at.len() >= entry.values;
+    if at.len() != entry.values && !scratch {
+        return Err(BindError::Length {
+            tensor,
+            given: at.len(),
+            needed: entry.values,
+        });
+    }
+    let multiple = if is_workspace { alignment } else { 4 };
+    if !at.offset().is_multiple_of(multiple) {
+        return Err(BindError::Offset {
+            tensor,
+            given: at.offset(),
+            needed: multiple,
+        });
+    }
+    if at.end() > at.buffer().size() {
+        return Err(BindError::Range {
+            tensor,
+            end: at.end(),
+            size: at.buffer().size(),
+        });
+    }
+    if !at.buffer().usage().contains(wgpu::BufferUsages::STORAGE) {
+        return Err(BindError::Usage {
+            tensor,
+            given: at.buffer().usage(),
+        });
+    }
+    Ok(())
+}
+
+/// What may be written over what, exactly: results over what they come from.
+const IN_PLACE: [(&str, &str); 4] = [
+    ("x", "y"),
+    ("y", "residual"),
+    ("grad_output", "grad_input"),
+    ("grad_output", "grad_residual"),
+];
+
+/// What is written overlaps nothing else, but for what is exactly in place, where nothing reads the input afterwards.
+fn check_apart(plan: &Plan, entries: &[Entry<'_>]) -> Result<(), BindError> {
+    for (index, a) in entries.iter().enumerate() {
+        for b in &entries[index + 1..] {
+            let (Some(at_a), Some(at_b)) = (a.given, b.given) else {
+                continue;
+            };
+            if !(a.writes || b.writes) || !at_a.overlaps(&at_b) {
                 continue;
             }
-            if (a.name, b.name) == ("x", "y") && a.tensor.is(&b.tensor) {
-                if plan.needs().saved {
+            if IN_PLACE.contains(&(a.name, b.name)) && at_a.is(&at_b) {
+                if a.name == "x" && plan.needs().forward().saved {
                     return Err(BindError::InPlaceTraining);
                 }
                 continue;
@@ -206,7 +409,6 @@ fn check_apart(plan: &Plan, given: &[Given<'_>]) -> Result<(), BindError> {
 }
 
 fn by_role<'a>(plan: &Plan, buffers: &Buffers<'a>) -> Vec<(Role, Tensor<'a>)> {
-    let needs = plan.needs();
     let channels = plan.shape().channels();
     let part = |packed: Option<Tensor<'a>>, index: u64| {
         packed.map(|all| all.part(index * Packed::new(channels).stride(), channels))
@@ -216,17 +418,31 @@ fn by_role<'a>(plan: &Plan, buffers: &Buffers<'a>) -> Vec<(Role, Tensor<'a>)> {
         None => (part(buffers.running, 0), part(buffers.running, 1)),
     };
     [
-        (Role::X, Some(buffers.x)),
-        (Role::Y, Some(buffers.y)),
+        (Role::X, buffers.x),
+        (Role::Y, buffers.y),
+        (Role::Residual, buffers.residual),
+        (Role::GradOutput, buffers.grad_output),
+        (Role::GradInput, buffers.grad_input),
+        (Role::GradResidual, buffers.grad_residual),
+        (Role::Mask, buffers.mask),
         (Role::Gamma, buffers.gamma.or(part(buffers.parameters, 0))),
         (Role::Beta, buffers.beta.or(part(buffers.parameters, 1))),
         (Role::Running, buffers.running),
         (Role::Mean, mean),
         (Role::Variance, variance),
         (Role::Saved, buffers.saved),
+        (
+            Role::GradGamma,
+            buffers.grad_gamma.or(part(buffers.grad_parameters, 0)),
+        ),
+        (
+            Role::GradBeta,
+            buffers.grad_beta.or(part(buffers.grad_parameters, 1)),
+        ),
+        (Role::Shards, buffers.shards),
+        (Role::Moments, buffers.moments),
     ]
     .into_iter()
-    .filter(|&(role, _)| needs.has(role))
     .filter_map(|(role, tensor)| tensor.map(|tensor| (role, tensor)))
     .collect()
 }

@@ -150,6 +150,7 @@ impl Problem {
                 };
                 let forward = reference::training(
                     &self.x,
+                    None,
                     self.shape,
                     parameters,
                     &self.training(),
@@ -164,6 +165,7 @@ impl Problem {
                 let State { mean, variance, .. } = state;
                 let y = reference::inference(
                     &self.x,
+                    None,
                     self.shape,
                     parameters,
                     mean,

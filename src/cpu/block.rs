@@ -1,12 +1,12 @@
 //! The two things that are done to every value: summed in a block, and normalized.
 
 use super::Parameters;
-use super::state::{inverse_deviation, split};
+use super::state::split;
 use crate::reference::Moments;
 
 /// Independent f32 accumulators per sum. They hide the latency of addition, shorten the chains that round, and are
 /// the same on every processor: a wider vector unit takes fewer turns for the same bits.
-const LANES: usize = 16;
+pub(super) const LANES: usize = 16;
 
 /// Sums of `x - center` and of its square, over the values of one block of one channel.
 pub(super) struct Block {
@@ -67,7 +67,7 @@ impl Block {
 }
 
 /// The sum of the lanes, by halves: a chain of additions would take as long as many values do.
-fn total(lanes: &[f32; LANES]) -> f64 {
+pub(super) fn total(lanes: &[f32; LANES]) -> f64 {
     let mut lanes = lanes.map(f64::from);
     let mut half = LANES / 2;
     while half > 0 {
@@ -94,16 +94,10 @@ pub(super) struct Coefficients {
 }
 
 impl Coefficients {
-    /// The coefficients of a channel with this mean and biased variance.
-    pub(super) fn new(
-        mean: f64,
-        variance: f64,
-        epsilon: f32,
-        parameters: Parameters<'_>,
-        channel: usize,
-    ) -> Self {
+    /// The coefficients of a channel with this mean and `1 / sqrt(variance + epsilon)`.
+    pub(super) fn new(mean: f64, invstd: f64, parameters: Parameters<'_>, channel: usize) -> Self {
         let (hi, lo) = split(mean);
-        let scale = parameters.gamma(channel) * inverse_deviation(variance, epsilon);
+        let scale = parameters.gamma(channel) * invstd;
         Self {
             hi,
             scale: scale as f32,

@@ -8,7 +8,9 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::activation::finish;
 use super::block::{Coefficients, not_negative};
+use crate::activation::Activation;
 use crate::reference::Moments;
 use crate::shape::Shape;
 
@@ -16,22 +18,22 @@ use crate::shape::Shape;
 const NARROW: usize = 256;
 
 /// Columns of a task: their sums fit the first-level cache, beside the rows that pass through.
-const WIDE: usize = 512;
+pub(super) const WIDE: usize = 512;
 
 /// Rows of a block: few enough that f32 sums of them are good to their last bits.
-const BLOCK: usize = 64;
+pub(super) const BLOCK: usize = 64;
 
 /// Rows of a segment, the unit of work and of merging.
-const SEGMENT: usize = 512;
+pub(super) const SEGMENT: usize = 512;
 
 /// Rows that are added at once: the sums are loaded and stored once for all of them.
-const STEP: usize = 8;
+pub(super) const STEP: usize = 8;
 
 /// Values of a task of normalization.
 const PIECE: usize = 1 << 16;
 
 /// Columns of a row: the width of one slice, or of as many as make a row wide enough.
-fn row_width(shape: Shape) -> usize {
+pub(super) fn row_width(shape: Shape) -> usize {
     let slice = (shape.channels() * shape.inner()) as usize;
     slice * NARROW.div_ceil(slice).min(shape.outer() as usize)
 }
@@ -195,30 +197,71 @@ fn add<const ROWS: usize>(
     }
 }
 
-/// The coefficients of each channel applied, in pieces of the whole tensor.
-pub(super) fn normalize(x: &[f32], y: &mut [f32], shape: Shape, coefficients: &[Coefficients]) {
+/// The forward pass from its coefficients on, in pieces of the whole tensor.
+pub(super) fn normalize(
+    x: &[f32],
+    residual: Option<&[f32]>,
+    y: &mut [f32],
+    shape: Shape,
+    coefficients: &[Coefficients],
+    activation: Activation,
+) {
     let width = row_width(shape);
-    let inner = shape.inner() as usize;
-    let of_column = |part: fn(&Coefficients) -> f32| -> Vec<f32> {
-        (0..width)
-            .map(|column| part(&coefficients[column / inner % coefficients.len()]))
-            .collect()
-    };
-    let hi = of_column(|channel| channel.hi);
-    let scale = of_column(|channel| channel.scale);
-    let shift = of_column(|channel| channel.shift);
-
-    let piece = (PIECE / width).max(1) * width;
-    y.par_chunks_mut(piece)
-        .zip(x.par_chunks(piece))
-        .for_each(|(y, x)| {
-            for (y, x) in y.chunks_mut(width).zip(x.chunks(width)) {
-                normalize_row(x, y, &hi, &scale, &shift);
-            }
-        });
+    let columns = ColumnCoefficients::new(shape, coefficients);
+    let piece = piece_len(width);
+    y.par_chunks_mut(piece).enumerate().for_each(|(index, y)| {
+        for (row, y) in y.chunks_mut(width).enumerate() {
+            let start = index * piece + row * width;
+            let range = start..start + y.len();
+            columns.normalize(0, &x[range.clone()], y);
+            finish(y, residual.map(|residual| &residual[range]), activation);
+        }
+    });
 }
 
-/// One row, or the start of one.
+/// Values of a task that writes the tensor: whole rows of about [`PIECE`] values.
+pub(super) fn piece_len(width: usize) -> usize {
+    (PIECE / width).max(1) * width
+}
+
+/// A value for each column of a row.
+pub(super) fn per_column<T>(shape: Shape, of_channels: &[T], part: impl Fn(&T) -> f32) -> Vec<f32> {
+    let inner = shape.inner() as usize;
+    (0..row_width(shape))
+        .map(|column| part(&of_channels[column / inner % of_channels.len()]))
+        .collect()
+}
+
+/// The coefficients of each column.
+pub(super) struct ColumnCoefficients {
+    pub(super) hi: Vec<f32>,
+    scale: Vec<f32>,
+    shift: Vec<f32>,
+}
+
+impl ColumnCoefficients {
+    pub(super) fn new(shape: Shape, coefficients: &[Coefficients]) -> Self {
+        Self {
+            hi: per_column(shape, coefficients, |channel| channel.hi),
+            scale: per_column(shape, coefficients, |channel| channel.scale),
+            shift: per_column(shape, coefficients, |channel| channel.shift),
+        }
+    }
+
+    /// Normalizes a run of neighbouring columns of one row, the first of them `start`.
+    pub(super) fn normalize(&self, start: usize, x: &[f32], y: &mut [f32]) {
+        let columns = start..start + x.len();
+        normalize_row(
+            x,
+            y,
+            &self.hi[columns.clone()],
+            &self.scale[columns.clone()],
+            &self.shift[columns],
+        );
+    }
+}
+
+/// Never inlined, as [`add`].
 #[inline(never)]
 fn normalize_row(x: &[f32], y: &mut [f32], hi: &[f32], scale: &[f32], shift: &[f32]) {
     let columns = x.len();

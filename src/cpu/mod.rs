@@ -8,7 +8,7 @@
 //! y = (x - hi) * s + t        s = gamma * invstd        t = beta - lo * s
 //! ```
 //!
-//! so that a mean of a million with a deviation of a hundredth loses nothing. Only per block, not per value, is
+//! before residual and activation, so that a mean of a million with a deviation of a hundredth loses nothing. Only per block, not per value, is
 //! there f64. Blocks are cut by the shape alone: the same input gives the same bits on any number of threads, which
 //! are those of the rayon pool that the call is made in.
 //!
@@ -22,6 +22,7 @@
 //! let mut y = [0.0; 4];
 //! cpu::inference(
 //!     &[1.0, 2.0, 3.0, 4.0],
+//!     None,
 //!     &mut y,
 //!     shape,
 //!     cpu::Parameters::default(),
@@ -33,6 +34,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod activation;
+mod backward;
 mod block;
 mod columns;
 mod rows;
@@ -41,33 +44,38 @@ mod state;
 mod tests;
 mod textbook;
 
+use crate::activation::Activation;
 use crate::error::HostError;
 use crate::options::{Inference, Training};
 use crate::reference::Moments;
 use crate::shape::Shape;
 
-pub use crate::reference::Parameters;
-pub use state::{RunningMut, SavedMut};
-pub use textbook::{textbook_inference, textbook_training};
+pub use crate::reference::{FixedStatistics, Parameters};
+pub use backward::backward;
+pub use state::{GradientsMut, NormalizedBy, RunningMut, Saved, SavedMut};
+pub use textbook::{textbook_backward, textbook_inference, textbook_training};
 
 use block::Coefficients;
-use state::{check_inference, check_training, write_state};
+use state::{check_inference, check_training, inverse_deviation, write_state};
 
 /// Rows of at least this many contiguous values are walked along; below, whole slices are walked across, a lane for
 /// each column.
 const LONG_ROW: u64 = 32;
 
-/// A training step in the forward direction: `y` becomes `x`, both of this shape, normalized by the statistics of `x`.
+/// A training step in the forward direction: `y` becomes `x` normalized by the statistics of `x`, the residual added and
+/// the activation applied. `x`, the residual and `y` are of this shape.
 ///
 /// `running` is moved and `saved` is written, each given where the options ask for it. An empty batch changes nothing.
+/// [`Training::tuning`] has no meaning here.
 ///
 /// # Errors
 /// [`HostError::Length`] where a slice does not fit the shape; [`HostError::Missing`] or [`HostError::Unexpected`]
-/// where the options and what is given disagree; [`HostError::Epsilon`], [`HostError::UpdateFactor`];
-/// [`HostError::SingleValue`] for one value per channel where the running variance is unbiased. Nothing is written
-/// then.
+/// where the options and what is given disagree; [`HostError::Epsilon`], [`HostError::Slope`],
+/// [`HostError::UpdateFactor`]; [`HostError::SingleValue`] for one value per channel where the running variance is
+/// unbiased; [`HostError::DeviceOnly`] for an element other than f32 and for a mask. Nothing is written then.
 pub fn training(
     x: &[f32],
+    residual: Option<&[f32]>,
     y: &mut [f32],
     shape: Shape,
     parameters: Parameters<'_>,
@@ -77,6 +85,7 @@ pub fn training(
 ) -> Result<(), HostError> {
     check_training(
         x,
+        residual,
         y,
         shape,
         parameters,
@@ -90,21 +99,23 @@ pub fn training(
     let moments = statistics(x, shape);
     let coefficients: Vec<Coefficients> = (moments.iter().enumerate())
         .map(|(channel, moments)| {
-            let variance = moments.variance();
-            Coefficients::new(moments.mean, variance, options.epsilon, parameters, channel)
+            let invstd = inverse_deviation(moments.variance(), options.epsilon);
+            Coefficients::new(moments.mean, invstd, parameters, channel)
         })
         .collect();
-    normalize(x, y, shape, &coefficients);
+    normalize(x, residual, y, shape, &coefficients, options.activation);
     write_state(&moments, options, running.as_mut(), saved.as_mut());
     Ok(())
 }
 
-/// Inference: `y` becomes `x`, both of this shape, normalized by a given mean and variance per channel.
+/// Inference: `y` becomes `x` normalized by a given mean and variance per channel, the residual added and the activation
+/// applied. `x`, the residual and `y` are of this shape.
 ///
 /// # Errors
 /// As [`training`], but for those of the running statistics.
 pub fn inference(
     x: &[f32],
+    residual: Option<&[f32]>,
     y: &mut [f32],
     shape: Shape,
     parameters: Parameters<'_>,
@@ -112,17 +123,18 @@ pub fn inference(
     variance: &[f32],
     options: &Inference,
 ) -> Result<(), HostError> {
-    check_inference(x, y, shape, parameters, mean, variance, options)?;
+    let fixed = FixedStatistics { mean, variance };
+    check_inference(x, residual, y, shape, parameters, fixed, options)?;
     if shape.is_empty() {
         return Ok(());
     }
     let coefficients: Vec<Coefficients> = (mean.iter().zip(variance).enumerate())
         .map(|(channel, (&mean, &variance))| {
-            let (mean, variance) = (f64::from(mean), f64::from(variance));
-            Coefficients::new(mean, variance, options.epsilon, parameters, channel)
+            let invstd = inverse_deviation(f64::from(variance), options.epsilon);
+            Coefficients::new(f64::from(mean), invstd, parameters, channel)
         })
         .collect();
-    normalize(x, y, shape, &coefficients);
+    normalize(x, residual, y, shape, &coefficients, options.activation);
     Ok(())
 }
 
@@ -135,11 +147,18 @@ fn statistics(x: &[f32], shape: Shape) -> Vec<Moments> {
     }
 }
 
-/// The coefficients of each channel applied to every value.
-fn normalize(x: &[f32], y: &mut [f32], shape: Shape, coefficients: &[Coefficients]) {
+/// The forward pass from its coefficients on.
+fn normalize(
+    x: &[f32],
+    residual: Option<&[f32]>,
+    y: &mut [f32],
+    shape: Shape,
+    coefficients: &[Coefficients],
+    activation: Activation,
+) {
     if shape.inner() >= LONG_ROW {
-        rows::normalize(x, y, shape, coefficients);
+        rows::normalize(x, residual, y, shape, coefficients, activation);
     } else {
-        columns::normalize(x, y, shape, coefficients);
+        columns::normalize(x, residual, y, shape, coefficients, activation);
     }
 }

@@ -9,12 +9,14 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::activation::finish;
 use super::block::{Block, Coefficients};
+use crate::activation::Activation;
 use crate::reference::Moments;
 use crate::shape::Shape;
 
 /// Values in a block: few enough that f32 sums of them are good to their last bits.
-const BLOCK: usize = 1024;
+pub(super) const BLOCK: usize = 1024;
 
 /// A block's values to those before it, at most: the mean so far is the block's center, and where it was taken from few
 /// values that are unlike the rest, it is far from many.
@@ -30,53 +32,59 @@ const SEGMENT: usize = 1 << 14;
 const TASK: usize = 1 << 17;
 
 /// Values of a task of normalization.
-const PIECE: usize = 1 << 16;
+pub(super) const PIECE: usize = 1 << 16;
 
 /// The moments of each channel.
 pub(super) fn statistics(x: &[f32], shape: Shape) -> Vec<Moments> {
     let geometry = Geometry::new(shape);
-    let partials: Vec<Vec<Moments>> = (0..geometry.groups() * geometry.segments)
-        .into_par_iter()
-        .map(|task| {
-            let (group, segment) = (task / geometry.segments, task % geometry.segments);
-            geometry.segment_moments(x, geometry.group(group), segment)
-        })
-        .collect();
-    partials
-        .chunks_exact(geometry.segments)
-        .flat_map(|segments| {
-            (0..segments[0].len()).map(move |channel| {
-                (segments.iter()).fold(Moments::default(), |total, segment| {
-                    total.merge(segment[channel])
-                })
-            })
-        })
-        .collect()
+    geometry.of_channels(Moments::merge, |task| {
+        let mut running: Vec<Option<RunningMoments>> =
+            geometry.channels_of(task).map(|_| None).collect();
+        geometry.walk(task, |index, range| {
+            let values = &x[range];
+            running[index]
+                .get_or_insert_with(|| RunningMoments::new(values))
+                .add(values);
+        });
+        (running.into_iter().flatten())
+            .map(RunningMoments::finish)
+            .collect()
+    })
 }
 
-/// The coefficients of each channel applied, in pieces of the whole tensor.
-pub(super) fn normalize(x: &[f32], y: &mut [f32], shape: Shape, coefficients: &[Coefficients]) {
-    let inner = shape.inner() as usize;
-    y.par_chunks_mut(PIECE)
-        .zip(x.par_chunks(PIECE))
-        .enumerate()
-        .for_each(|(piece, (mut y, mut x))| {
-            let start = piece * PIECE;
-            let mut channel = start / inner % coefficients.len();
-            let mut left = inner - start % inner;
-            while !x.is_empty() {
-                let (x_row, x_rest) = x.split_at(left.min(x.len()));
-                let (y_row, y_rest) = y.split_at_mut(x_row.len());
-                coefficients[channel].normalize(x_row, y_row);
-                (x, y) = (x_rest, y_rest);
-                channel = (channel + 1) % coefficients.len();
-                left = inner;
-            }
-        });
+/// The forward pass from its coefficients on, in pieces of the whole tensor.
+pub(super) fn normalize(
+    x: &[f32],
+    residual: Option<&[f32]>,
+    y: &mut [f32],
+    shape: Shape,
+    coefficients: &[Coefficients],
+    activation: Activation,
+) {
+    y.par_chunks_mut(PIECE).enumerate().for_each(|(piece, y)| {
+        let start = piece * PIECE;
+        for (channel, range) in runs(start..start + y.len(), shape) {
+            let y = &mut y[range.start - start..range.end - start];
+            coefficients[channel].normalize(&x[range.clone()], y);
+            finish(y, residual.map(|residual| &residual[range]), activation);
+        }
+    });
+}
+
+/// The runs of one channel in a range of the tensor: the channel, and the values.
+pub(super) fn runs(
+    range: Range<usize>,
+    shape: Shape,
+) -> impl Iterator<Item = (usize, Range<usize>)> {
+    let (channels, inner) = (shape.channels() as usize, shape.inner() as usize);
+    (range.start / inner..range.end.div_ceil(inner)).map(move |row| {
+        let (start, end) = (row * inner, (row + 1) * inner);
+        (row % channels, range.start.max(start)..range.end.min(end))
+    })
 }
 
 /// How a channel's values are cut, by the shape alone.
-struct Geometry {
+pub(super) struct Geometry {
     outer: usize,
     channels: usize,
     inner: usize,
@@ -91,7 +99,7 @@ struct Geometry {
 }
 
 impl Geometry {
-    fn new(shape: Shape) -> Self {
+    pub(super) fn new(shape: Shape) -> Self {
         let (outer, inner) = (shape.outer() as usize, shape.inner() as usize);
         let cuts = inner.div_ceil(SEGMENT);
         let rows = (SEGMENT / inner).clamp(1, outer);
@@ -106,35 +114,49 @@ impl Geometry {
         }
     }
 
-    /// The values of a channel in one outer slice.
-    fn row<'a>(&self, x: &'a [f32], outer: usize, channel: usize) -> &'a [f32] {
-        let start = (outer * self.channels + channel) * self.inner;
-        &x[start..start + self.inner]
+    /// The channels that a task is about.
+    pub(super) fn channels_of(&self, task: usize) -> Range<usize> {
+        let first = task / self.segments * self.group;
+        first..self.channels.min(first + self.group)
     }
 
-    fn groups(&self) -> usize {
-        self.channels.div_ceil(self.group)
-    }
-
-    fn group(&self, index: usize) -> Range<usize> {
-        index * self.group..self.channels.min((index + 1) * self.group)
-    }
-
-    /// The moments of one segment of each of some neighbouring channels, walked in the order of memory.
-    fn segment_moments(&self, x: &[f32], channels: Range<usize>, segment: usize) -> Vec<Moments> {
+    /// Calls `row` with every run of values of a task, in the order of memory: the channel, counted from the task's first,
+    /// and the range of the values.
+    pub(super) fn walk(&self, task: usize, mut row: impl FnMut(usize, Range<usize>)) {
+        let segment = task % self.segments;
         let first = segment / self.cuts * self.rows;
-        let start = segment % self.cuts * SEGMENT;
-        let end = self.inner.min(start + SEGMENT);
-        let mut running: Vec<RunningMoments> = channels
-            .clone()
-            .map(|channel| RunningMoments::new(&self.row(x, first, channel)[start..end]))
-            .collect();
+        let cut = segment % self.cuts * SEGMENT;
+        let len = SEGMENT.min(self.inner - cut);
         for outer in first..self.outer.min(first + self.rows) {
-            for (running, channel) in running.iter_mut().zip(channels.clone()) {
-                running.add(&self.row(x, outer, channel)[start..end]);
+            for (index, channel) in self.channels_of(task).enumerate() {
+                let start = (outer * self.channels + channel) * self.inner + cut;
+                row(index, start..start + len);
             }
         }
-        running.into_iter().map(RunningMoments::finish).collect()
+    }
+
+    /// What `part` finds of each of a task's channels, merged over the tasks, for every channel.
+    pub(super) fn of_channels<T: Copy + Default + Send>(
+        &self,
+        merge: impl Fn(T, T) -> T,
+        part: impl Fn(usize) -> Vec<T> + Send + Sync,
+    ) -> Vec<T> {
+        let groups = self.channels.div_ceil(self.group);
+        let partials: Vec<Vec<T>> = (0..groups * self.segments)
+            .into_par_iter()
+            .map(part)
+            .collect();
+        let merge = &merge;
+        partials
+            .chunks_exact(self.segments)
+            .flat_map(|segments| {
+                (0..segments[0].len()).map(move |channel| {
+                    (segments.iter()).fold(T::default(), |total, segment| {
+                        merge(total, segment[channel])
+                    })
+                })
+            })
+            .collect()
     }
 }
 
@@ -145,7 +167,7 @@ struct RunningMoments {
 }
 
 impl RunningMoments {
-    /// Nothing so far; the first block's center is the mean of the start of the values to come.
+    /// Nothing so far; the center is the mean of the start of the values to come.
     fn new(values: &[f32]) -> Self {
         let sample = &values[..values.len().min(SAMPLE)];
         let mut block = Block::new(sample[0]);

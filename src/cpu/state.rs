@@ -1,10 +1,13 @@
 //! What a training step leaves behind besides its result, and the checks of all that it is given.
 
-use super::Parameters;
+use super::{FixedStatistics, Parameters};
+use crate::activation::{Activation, Derivative};
+use crate::element::Element;
 use crate::error::HostError;
-use crate::options::{Inference, RunningVariance, Training};
+use crate::options::{Backward, Gradient, Inference, RunningVariance, Statistics, Training};
 use crate::reference::{
-    Moments, check_epsilon, check_length, check_presence, check_running, update_factor,
+    Moments, check_activation, check_backward, check_epsilon, check_length, check_presence,
+    check_residual, check_running, update_factor,
 };
 use crate::shape::Shape;
 
@@ -30,8 +33,42 @@ pub struct SavedMut<'a> {
     pub invstd: &'a mut [f32],
 }
 
+/// The statistics that a training step saved: what is in [`SavedMut`] after it.
+#[derive(Clone, Copy, Debug)]
+pub struct Saved<'a> {
+    /// The mean, rounded to f32.
+    pub mean: &'a [f32],
+    /// What rounding took from the mean; zeros for statistics from elsewhere.
+    pub remainder: &'a [f32],
+    /// `1 / sqrt(variance + epsilon)`.
+    pub invstd: &'a [f32],
+}
+
+/// What the forward pass normalized by: one value per channel each. [`Backward::statistics`] says which of the two.
+#[derive(Clone, Copy, Debug)]
+pub enum NormalizedBy<'a> {
+    /// The batch's own statistics, which depend on x.
+    Batch(Saved<'a>),
+    /// Running or fixed ones.
+    Fixed(FixedStatistics<'a>),
+}
+
+/// Where the gradients go: each is given where the options do not skip it.
+#[derive(Debug, Default)]
+pub struct GradientsMut<'a> {
+    /// The gradient of x, of its shape.
+    pub input: Option<&'a mut [f32]>,
+    /// The gradient of gamma, one value per channel.
+    pub gamma: Option<&'a mut [f32]>,
+    /// The gradient of beta, one value per channel.
+    pub beta: Option<&'a mut [f32]>,
+    /// The gradient of the residual, of the shape of x.
+    pub residual: Option<&'a mut [f32]>,
+}
+
 pub(super) fn check_training(
     x: &[f32],
+    residual: Option<&[f32]>,
     y: &[f32],
     shape: Shape,
     parameters: Parameters<'_>,
@@ -41,10 +78,13 @@ pub(super) fn check_training(
 ) -> Result<(), HostError> {
     let channels = shape.channels();
     check_epsilon(options.epsilon)?;
+    check_storage(options.element, options.mask)?;
+    check_activation(options.activation)?;
     parameters.check(channels, options.gamma, options.beta)?;
     let wanted = options.running.is_some();
     check_presence("running statistics", wanted, running.is_some())?;
     check_presence("saved statistics", options.saved, saved.is_some())?;
+    check_residual(residual, shape, options.residual)?;
     check_length("x", x.len(), shape.len())?;
     check_length("y", y.len(), shape.len())?;
     if let Some(running) = running {
@@ -65,19 +105,135 @@ pub(super) fn check_training(
 
 pub(super) fn check_inference(
     x: &[f32],
+    residual: Option<&[f32]>,
     y: &[f32],
     shape: Shape,
     parameters: Parameters<'_>,
-    mean: &[f32],
-    variance: &[f32],
+    fixed: FixedStatistics<'_>,
     options: &Inference,
 ) -> Result<(), HostError> {
     check_epsilon(options.epsilon)?;
+    check_storage(options.element, options.mask)?;
+    check_activation(options.activation)?;
     parameters.check(shape.channels(), options.gamma, options.beta)?;
+    check_residual(residual, shape, options.residual)?;
     check_length("x", x.len(), shape.len())?;
     check_length("y", y.len(), shape.len())?;
-    check_length("mean", mean.len(), shape.channels())?;
-    check_length("variance", variance.len(), shape.channels())?;
+    check_length("mean", fixed.mean.len(), shape.channels())?;
+    check_length("variance", fixed.variance.len(), shape.channels())?;
+    Ok(())
+}
+
+pub(super) fn check_gradients(
+    x: &[f32],
+    dy: &[f32],
+    residual: Option<&[f32]>,
+    shape: Shape,
+    parameters: Parameters<'_>,
+    normalized_by: &NormalizedBy<'_>,
+    options: &Backward,
+    gradients: &GradientsMut<'_>,
+) -> Result<(), HostError> {
+    let (len, channels) = (shape.len(), shape.channels());
+    check_epsilon(options.epsilon)?;
+    check_storage(options.element, false)?;
+    if options.activation != Activation::None {
+        match options.derivative {
+            Derivative::Input => (),
+            Derivative::Output => {
+                return Err(HostError::DeviceOnly {
+                    what: "the gradient of an activation from its output",
+                });
+            }
+            Derivative::Mask => return Err(HostError::DeviceOnly { what: MASK }),
+        }
+    }
+    check_backward(residual, shape, parameters, options)?;
+    check_length("x", x.len(), len)?;
+    check_length("dy", dy.len(), len)?;
+
+    match (options.statistics, normalized_by) {
+        (Statistics::Batch, NormalizedBy::Batch(saved)) => {
+            check_length("saved mean", saved.mean.len(), channels)?;
+            check_length("saved remainder", saved.remainder.len(), channels)?;
+            check_length("saved invstd", saved.invstd.len(), channels)?;
+        }
+        (Statistics::Fixed, NormalizedBy::Fixed(fixed)) => {
+            check_length("mean", fixed.mean.len(), channels)?;
+            check_length("variance", fixed.variance.len(), channels)?;
+        }
+        (Statistics::Batch, NormalizedBy::Fixed(_)) => {
+            return Err(HostError::Missing {
+                what: "saved statistics",
+            });
+        }
+        (Statistics::Fixed, NormalizedBy::Batch(_)) => {
+            return Err(HostError::Missing {
+                what: "mean and variance",
+            });
+        }
+    }
+
+    for (what, there, gradient, name, given, needed) in [
+        (
+            "x",
+            true,
+            options.grad_input,
+            "the gradient of x",
+            &gradients.input,
+            len,
+        ),
+        (
+            "gamma",
+            options.gamma,
+            options.grad_gamma,
+            "the gradient of gamma",
+            &gradients.gamma,
+            channels,
+        ),
+        (
+            "beta",
+            options.beta,
+            options.grad_beta,
+            "the gradient of beta",
+            &gradients.beta,
+            channels,
+        ),
+        (
+            "a residual",
+            options.residual,
+            options.grad_residual,
+            "the gradient of the residual",
+            &gradients.residual,
+            len,
+        ),
+    ] {
+        let wanted = gradient != Gradient::Skip;
+        if wanted && !there {
+            return Err(HostError::NoGradient { what });
+        }
+        check_presence(name, wanted, given.is_some())?;
+        if let Some(given) = given {
+            check_length(name, given.len(), needed)?;
+        }
+    }
+    Ok(())
+}
+
+const MASK: &str = "a mask of the activation";
+
+/// Whether the options are about tensors as the host has them.
+fn check_storage(element: Element, mask: bool) -> Result<(), HostError> {
+    if element != Element::F32 {
+        let what = match element {
+            Element::F16 => "storage as f16",
+            _ => "storage as bf16",
+        };
+        return Err(HostError::DeviceOnly { what });
+    }
+    if mask {
+        return Err(HostError::DeviceOnly { what: MASK });
+    }
     Ok(())
 }
 

@@ -1,3 +1,5 @@
+mod backward;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -49,8 +51,18 @@ const TOLERANCE: f64 = 2e-6;
 /// The distance of a training step without parameters from the reference.
 fn training_distance(x: &[f32], shape: Shape) -> f64 {
     let mut y = vec![f32::NAN; x.len()];
-    training(x, &mut y, shape, Parameters::default(), &bare(), None, None).expect("all fits");
-    let reference = reference::training(x, shape, Parameters::default(), &bare(), None);
+    training(
+        x,
+        None,
+        &mut y,
+        shape,
+        Parameters::default(),
+        &bare(),
+        None,
+        None,
+    )
+    .expect("all fits");
+    let reference = reference::training(x, None, shape, Parameters::default(), &bare(), None);
     distance(&y, &reference.expect("all fits").y)
 }
 
@@ -105,7 +117,7 @@ proptest! {
         let mut wanted_running =
             RunningStatistics::from_f32(&mean, &variance, &batches).expect("equal lengths");
         let wanted =
-            reference::training(&x, shape, parameters, &options, Some(&mut wanted_running))
+            reference::training(&x, None, shape, parameters, &options, Some(&mut wanted_running))
                 .expect("all fits");
 
         let mut y = vec![f32::NAN; x.len()];
@@ -114,7 +126,7 @@ proptest! {
         let (remainder, invstd) = rest.split_at_mut(channels);
         let running = RunningMut { mean: &mut mean, variance: &mut variance, batches: &mut batches };
         let saved = SavedMut { mean: saved_mean, remainder, invstd };
-        training(&x, &mut y, shape, parameters, &options, Some(running), Some(saved))
+        training(&x, None, &mut y, shape, parameters, &options, Some(running), Some(saved))
             .expect("all fits");
 
         prop_assert!(distance(&y, &wanted.y) <= TOLERANCE);
@@ -139,10 +151,10 @@ proptest! {
         let (gamma, beta) = (noise(channels, 1.0, 0.3, seed), noise(channels, 0.0, 1.0, !seed));
         let parameters = Parameters::new(&gamma, &beta);
         let options = Inference::default();
-        let wanted = reference::inference(&x, shape, parameters, &mean, &variance, &options)
+        let wanted = reference::inference(&x, None, shape, parameters, &mean, &variance, &options)
             .expect("all fits");
         let mut y = vec![f32::NAN; x.len()];
-        inference(&x, &mut y, shape, parameters, &mean, &variance, &options).expect("all fits");
+        inference(&x, None, &mut y, shape, parameters, &mean, &variance, &options).expect("all fits");
         prop_assert!(distance(&y, &wanted) <= TOLERANCE);
     }
 }
@@ -220,8 +232,8 @@ fn the_comparison_can_fail() {
     let x = noise(shape.len() as usize, 1e4, 0.01, 5);
     let none = Parameters::default();
     let mut y = vec![0.0; x.len()];
-    textbook_training(&x, &mut y, shape, none, &bare(), None, None).expect("all fits");
-    let wanted = reference::training(&x, shape, none, &bare(), None).expect("all fits");
+    textbook_training(&x, None, &mut y, shape, none, &bare(), None, None).expect("all fits");
+    let wanted = reference::training(&x, None, shape, none, &bare(), None).expect("all fits");
     assert!(distance(&y, &wanted.y) > 1e-3);
 }
 
@@ -236,6 +248,7 @@ fn a_constant_channel_gives_beta() {
         let mut y = vec![f32::NAN; x.len()];
         training(
             &x,
+            None,
             &mut y,
             shape,
             parameters,
@@ -246,7 +259,7 @@ fn a_constant_channel_gives_beta() {
         .expect("all fits");
         assert!(y.iter().all(|&y| y == 0.25));
         let options = bare().beta(true).epsilon(0.0);
-        training(&x, &mut y, shape, parameters, &options, None, None).expect("all fits");
+        training(&x, None, &mut y, shape, parameters, &options, None, None).expect("all fits");
         assert!(y.iter().all(|y| y.is_nan()));
     }
 }
@@ -261,6 +274,7 @@ fn the_number_of_threads_does_not_change_a_bit() {
                 let mut y = vec![f32::NAN; x.len()];
                 training(
                     &x,
+                    None,
                     &mut y,
                     shape,
                     Parameters::default(),
@@ -291,7 +305,7 @@ fn a_nan_or_an_infinity_stays_in_its_channel() {
                 x[place] = bad;
                 let none = Parameters::default();
                 let mut y = vec![0.0; x.len()];
-                training(&x, &mut y, shape, none, &bare(), None, None).expect("all fits");
+                training(&x, None, &mut y, shape, none, &bare(), None, None).expect("all fits");
                 let channel = |index: usize| index / inner % channels;
                 for (index, y) in y.iter().enumerate() {
                     assert_eq!(
@@ -302,8 +316,10 @@ fn a_nan_or_an_infinity_stays_in_its_channel() {
                 }
 
                 let options = Inference::default().gamma(false).beta(false);
-                inference(&x, &mut y, shape, none, &[0.0; 4], &[1.0; 4], &options)
-                    .expect("all fits");
+                inference(
+                    &x, None, &mut y, shape, none, &[0.0; 4], &[1.0; 4], &options,
+                )
+                .expect("all fits");
                 for (index, y) in y.iter().enumerate() {
                     assert_eq!(y.is_finite(), index != place, "{shape}, {index}");
                 }
@@ -323,7 +339,17 @@ fn an_empty_batch_moves_nothing() {
             batches: &mut batches,
         };
         let none = Parameters::default();
-        training(&[], &mut [], shape, none, &options, Some(running), None).expect("all fits");
+        training(
+            &[],
+            None,
+            &mut [],
+            shape,
+            none,
+            &options,
+            Some(running),
+            None,
+        )
+        .expect("all fits");
     }
     assert_eq!((mean, variance, batches), ([1.0; 3], [2.0; 3], [4; 3]));
 }
@@ -334,16 +360,20 @@ fn the_textbook_agrees_where_the_input_is_easy() {
         let x = noise(shape.len() as usize, 0.5, 1.0, 8);
         let parameters = Parameters::new(&[1.0, 2.0, 0.5], &[0.0, 1.0, -1.0]);
         let options = bare().gamma(true).beta(true);
-        let wanted = reference::training(&x, shape, parameters, &options, None).expect("all fits");
+        let wanted =
+            reference::training(&x, None, shape, parameters, &options, None).expect("all fits");
         let mut y = vec![f32::NAN; x.len()];
-        textbook_training(&x, &mut y, shape, parameters, &options, None, None).expect("all fits");
+        textbook_training(&x, None, &mut y, shape, parameters, &options, None, None)
+            .expect("all fits");
         assert!(distance(&y, &wanted.y) <= 1e-5);
 
         let (mean, variance) = ([0.5, 0.4, 0.6], [1.0, 0.9, 1.1]);
         let options = Inference::default();
-        let wanted = reference::inference(&x, shape, parameters, &mean, &variance, &options);
-        textbook_inference(&x, &mut y, shape, parameters, &mean, &variance, &options)
-            .expect("all fits");
+        let wanted = reference::inference(&x, None, shape, parameters, &mean, &variance, &options);
+        textbook_inference(
+            &x, None, &mut y, shape, parameters, &mean, &variance, &options,
+        )
+        .expect("all fits");
         assert!(distance(&y, &wanted.expect("all fits")) <= 1e-5);
     }
 }
@@ -351,6 +381,7 @@ fn the_textbook_agrees_where_the_input_is_easy() {
 /// A training step, as written here or as a textbook has it.
 type Pass = fn(
     &[f32],
+    Option<&[f32]>,
     &mut [f32],
     Shape,
     Parameters<'_>,
@@ -372,15 +403,24 @@ fn what_does_not_fit_is_a_typed_error_and_nothing_is_written() {
     let mut y = [f32::NAN; 6];
     for pass in [training as Pass, textbook_training] {
         assert_eq!(
-            pass(&x[1..], &mut y, shape, none, &bare(), None, None),
+            pass(&x[1..], None, &mut y, shape, none, &bare(), None, None),
             wrong("x", 5, 6)
         );
         assert_eq!(
-            pass(&x, &mut y[1..], shape, none, &bare(), None, None),
+            pass(&x, None, &mut y[1..], shape, none, &bare(), None, None),
             wrong("y", 5, 6)
         );
         assert_eq!(
-            pass(&x, &mut y, shape, none, &bare().saved(true), None, None),
+            pass(
+                &x,
+                None,
+                &mut y,
+                shape,
+                none,
+                &bare().saved(true),
+                None,
+                None
+            ),
             Err(HostError::Missing {
                 what: "saved statistics"
             })
@@ -393,14 +433,23 @@ fn what_does_not_fit_is_a_typed_error_and_nothing_is_written() {
         };
         let learning = bare().running(Some(Running::default()));
         assert_eq!(
-            pass(&x, &mut y, shape, none, &learning, Some(running), None),
+            pass(
+                &x,
+                None,
+                &mut y,
+                shape,
+                none,
+                &learning,
+                Some(running),
+                None
+            ),
             wrong("running batches", 1, 2)
         );
         assert_eq!((mean, variance), ([0.0; 2], [1.0; 2]));
     }
     let fixed = Inference::default().gamma(false).beta(false);
     assert_eq!(
-        inference(&x, &mut y, shape, none, &[0.0; 1], &[1.0; 2], &fixed),
+        inference(&x, None, &mut y, shape, none, &[0.0; 1], &[1.0; 2], &fixed),
         wrong("mean", 1, 2)
     );
     assert!(y.iter().all(|y| y.is_nan()));
@@ -426,6 +475,7 @@ fn one_value_per_channel_has_no_unbiased_variance() {
         let none = Parameters::default();
         let given = training(
             &[5.0, 6.0],
+            None,
             &mut y,
             shape(1, 2, 1),
             none,

@@ -1,9 +1,10 @@
 //! The formulas as a textbook has them: nested loops over channels, one f32 mean, one thread.
 
-use super::state::{check_inference, check_training, write_state};
-use super::{Parameters, RunningMut, SavedMut};
+use super::activation::{activation_gradient, add_residual, finish};
+use super::state::{check_gradients, check_inference, check_training, write_state};
+use super::{FixedStatistics, GradientsMut, NormalizedBy, Parameters, RunningMut, SavedMut};
 use crate::error::HostError;
-use crate::options::{Inference, Training};
+use crate::options::{Backward, Gradient, Inference, Statistics, Training};
 use crate::reference::Moments;
 use crate::shape::Shape;
 
@@ -15,6 +16,7 @@ use crate::shape::Shape;
 /// As [`training`](super::training).
 pub fn textbook_training(
     x: &[f32],
+    residual: Option<&[f32]>,
     y: &mut [f32],
     shape: Shape,
     parameters: Parameters<'_>,
@@ -24,6 +26,7 @@ pub fn textbook_training(
 ) -> Result<(), HostError> {
     check_training(
         x,
+        residual,
         y,
         shape,
         parameters,
@@ -62,6 +65,8 @@ pub fn textbook_training(
             for i in 0..inner {
                 let index = (o * channels + c) * inner + i;
                 y[index] = (x[index] - mean) * invstd * gamma + beta;
+                let residual = residual.map(|residual| &residual[index..=index]);
+                finish(&mut y[index..=index], residual, options.activation);
             }
         }
         let (mean, m2) = (f64::from(mean), f64::from(m2));
@@ -77,6 +82,7 @@ pub fn textbook_training(
 /// As [`inference`](super::inference).
 pub fn textbook_inference(
     x: &[f32],
+    residual: Option<&[f32]>,
     y: &mut [f32],
     shape: Shape,
     parameters: Parameters<'_>,
@@ -84,7 +90,8 @@ pub fn textbook_inference(
     variance: &[f32],
     options: &Inference,
 ) -> Result<(), HostError> {
-    check_inference(x, y, shape, parameters, mean, variance, options)?;
+    let fixed = FixedStatistics { mean, variance };
+    check_inference(x, residual, y, shape, parameters, fixed, options)?;
     if shape.is_empty() {
         return Ok(());
     }
@@ -97,8 +104,97 @@ pub fn textbook_inference(
             for i in 0..inner {
                 let index = (o * channels + c) * inner + i;
                 y[index] = (x[index] - mean[c]) * invstd * gamma + beta;
+                let residual = residual.map(|residual| &residual[index..=index]);
+                finish(&mut y[index..=index], residual, options.activation);
             }
         }
     }
     Ok(())
+}
+
+/// [`backward`](super::backward) as a textbook has it: the sums of each channel, then the gradient of x, in the order of
+/// the formulas and all in f32.
+///
+/// # Errors
+/// As [`backward`](super::backward).
+pub fn textbook_backward(
+    x: &[f32],
+    dy: &[f32],
+    residual: Option<&[f32]>,
+    shape: Shape,
+    parameters: Parameters<'_>,
+    normalized_by: NormalizedBy<'_>,
+    options: &Backward,
+    mut gradients: GradientsMut<'_>,
+) -> Result<(), HostError> {
+    check_gradients(
+        x,
+        dy,
+        residual,
+        shape,
+        parameters,
+        &normalized_by,
+        options,
+        &gradients,
+    )?;
+    let (outer, inner) = (shape.outer() as usize, shape.inner() as usize);
+    let channels = shape.channels() as usize;
+    let n = shape.values_per_channel() as f32;
+    for c in 0..channels {
+        let (mean, invstd) = match normalized_by {
+            NormalizedBy::Batch(saved) => (saved.mean[c], saved.invstd[c]),
+            NormalizedBy::Fixed(fixed) => {
+                let invstd = 1.0 / (fixed.variance[c] + options.epsilon).sqrt();
+                (fixed.mean[c], invstd)
+            }
+        };
+        let (gamma, beta) = (parameters.gamma(c) as f32, parameters.beta(c) as f32);
+        let at = |index: usize| {
+            let xhat = (x[index] - mean) * invstd;
+            let mut g = [xhat * gamma + beta];
+            add_residual(&mut g, residual.map(|residual| &residual[index..=index]));
+            activation_gradient(&mut g, &dy[index..=index], options.activation);
+            (g[0], xhat)
+        };
+
+        let (mut dbeta, mut dgamma) = (0.0, 0.0);
+        for o in 0..outer {
+            for i in 0..inner {
+                let (g, xhat) = at((o * channels + c) * inner + i);
+                dbeta += g;
+                dgamma += g * xhat;
+            }
+        }
+        for o in 0..outer {
+            for i in 0..inner {
+                let index = (o * channels + c) * inner + i;
+                let (g, xhat) = at(index);
+                let dx = match options.statistics {
+                    Statistics::Batch => g - dbeta / n - xhat * dgamma / n,
+                    Statistics::Fixed => g,
+                };
+                store(
+                    &mut gradients.input,
+                    options.grad_input,
+                    index,
+                    gamma * invstd * dx,
+                );
+                store(&mut gradients.residual, options.grad_residual, index, g);
+            }
+        }
+        store(&mut gradients.gamma, options.grad_gamma, c, dgamma);
+        store(&mut gradients.beta, options.grad_beta, c, dbeta);
+    }
+    Ok(())
+}
+
+/// Writes or adds one value of a gradient.
+fn store(to: &mut Option<&mut [f32]>, gradient: Gradient, index: usize, value: f32) {
+    if let Some(to) = to {
+        match gradient {
+            Gradient::Skip => (),
+            Gradient::Write => to[index] = value,
+            Gradient::Add => to[index] += value,
+        }
+    }
 }

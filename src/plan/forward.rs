@@ -1,444 +1,19 @@
-//! The forward programs: which stages, over which windows, in which splits.
+//! The forward programs.
 
-use std::ops::Range;
-
-use super::geometry::{Geometry, Walk, Window};
-use super::grid::{Area, Splits, dispatches};
-use super::{Dispatch, Lanes, Parameters, Program, Stage};
+use super::planner::{Planner, Stages};
+use super::{Program, Stage};
 use crate::error::PlanError;
-use crate::limits::Limits;
-use crate::options::{Inference, RunningVariance, Training, Update};
-use crate::packed::Packed;
+use crate::options::{RunningVariance, Training, Update};
 use crate::shape::Shape;
-use crate::tuning::{Team, Tuning};
 
-/// Bytes of a partial: count, frame, mean and M2 of one channel in one split.
-const PARTIAL_BYTES: u64 = 16;
-
-/// Accesses in a row of a channel up to which its runs are short: 256 bytes, four cache lines.
-const SHORT_RUN: u64 = 16;
-
-/// Turns that a lane's nest of loops may take. Mesa's lavapipe 22 ends a nest after 65535 turns, those of inner loops
-/// counted, whatever is left to do; 25 does not. That many turns are more than enough work for a lane anywhere.
-const MOST_TURNS: u64 = 65_000;
-
-/// What planning a program goes by.
-struct Planner<'a> {
-    limits: &'a Limits,
-    tuning: &'a Tuning,
-    geometry: Geometry,
-    /// Values that a window may span.
-    window: u64,
-    parameters: Parameters,
-}
-
-/// The values that one binding holds wherever the tensor starts, in whole vec4: so few that four times as many are
-/// still counted in 32 bits, as indices a few strides ahead are.
-fn window_values(limits: &Limits) -> u64 {
-    let bytes = limits.binding_bytes.min(1 << 31) - limits.offset_alignment;
-    bytes / 16 * 4
-}
-
-impl<'a> Planner<'a> {
-    fn new(
-        limits: &'a Limits,
-        tuning: &'a Tuning,
-        shape: Shape,
-        width: u64,
-        parameters: Parameters,
-    ) -> Self {
-        let window = window_values(limits);
-        let n = shape.values_per_channel();
-        Self {
-            limits,
-            tuning,
-            geometry: Geometry::new(shape, width, tuning.team, window),
-            window,
-            parameters: Parameters {
-                vector_stride: u32::try_from(Packed::new(shape.channels()).stride())
-                    .expect("packed vectors fit into a binding"),
-                inner: u32::try_from(shape.inner()).unwrap_or(u32::MAX),
-                inverse_count: (1.0 / n as f64) as f32,
-                bessel: 1.0,
-                ..parameters
-            },
-        }
-    }
-
-    fn all(&self) -> Vec<Window> {
-        self.geometry.windows(0..self.geometry.groups, self.window)
-    }
-
-    fn lanes(&self, window: &Window) -> Lanes {
-        Lanes::for_tensor(self.tuning, &self.geometry, window)
-    }
-
-    /// Splits of a window that keep the adapter busy.
-    fn splits(&self, window: &Window) -> Splits {
-        let size = |range: &Range<u64>| range.end - range.start;
-        let across = self.lanes(window).units_across;
-        let useful = window.len(&self.geometry).saturating_mul(across)
-            / u64::from(self.tuning.values_per_workgroup);
-        let units = useful.clamp(1, u64::from(self.tuning.workgroups) * across);
-        let mut wanted = units.div_ceil(size(&window.groups));
-        let (rows, columns) = (size(&window.rows), size(&window.columns));
-        loop {
-            let (splits, most) = match self.geometry.walk {
-                Walk::Rows => (Splits::new(rows, columns, wanted), rows * columns),
-                // the channels of a group share its columns
-                _ => (Splits::new(rows, 1, wanted).with_all_columns(columns), rows),
-            };
-            if wanted >= most || self.turns(window, splits) <= MOST_TURNS {
-                return splits;
-            }
-            wanted *= 2;
-        }
-    }
-
-    /// At most so many turns a lane's loops take over one split, statistics or normalize.
-    fn turns(&self, window: &Window, splits: Splits) -> u64 {
-        let lanes = self.lanes(window);
-        let rows = splits.split_rows.div_ceil(lanes.team_rows);
-        let columns = splits.split_columns.div_ceil(lanes.team_columns);
-        match self.geometry.walk {
-            // two accesses a turn, and the turns of the loops around them
-            Walk::Rows => rows * (columns / 2 + columns / 32 + 4),
-            Walk::Quads => rows * (columns / 2 + 16),
-            _ => rows + rows / 8 + 8,
-        }
-    }
-
-    /// Whether a lane has four accesses of each row: where every row starts a page, and neighbouring rows' accesses have
-    /// little of the memory system in common.
-    fn is_wide(&self) -> bool {
-        self.geometry.walk == Walk::Columns
-            && self.geometry.width == 4
-            && self.tuning.team == Team::Lane
-            && (16 * self.geometry.row_stride).is_multiple_of(4096)
-    }
-
-    /// Statistics of a window, alone or with what follows on them.
-    fn gather(
-        &self,
-        to: &mut Vec<Dispatch>,
-        stage: Stage,
-        window: &Window,
-        splits: Splits,
-        parameters: Parameters,
-    ) {
-        let wide = if self.is_wide() {
-            let four = 4 * u64::from(self.tuning.workgroup_size);
-            (window.groups.end - window.groups.start) / four * four
-        } else {
-            0
-        };
-        let wide = window.groups.start + wide;
-        let part = |groups: Range<u64>| {
-            self.geometry
-                .window(window.rows.clone(), groups, window.columns.clone())
-        };
-        if wide > window.groups.start {
-            let geometry = Geometry {
-                walk: Walk::Wide,
-                ..self.geometry
-            };
-            let mut window = part(window.groups.start..wide);
-            // a unit for four groups
-            window.groups.end = window.groups.start + (wide - window.groups.start) / 4;
-            let area = Area {
-                geometry: &geometry,
-                window: &window,
-                splits,
-                lanes: self.lanes(&window),
-            };
-            self.push(to, stage, area, parameters);
-        }
-        if wide < window.groups.end {
-            let rest = part(wide..window.groups.end);
-            self.push(to, stage, self.area(&rest, splits), parameters);
-        }
-    }
-
-    fn push(&self, to: &mut Vec<Dispatch>, stage: Stage, area: Area<'_>, parameters: Parameters) {
-        let by = (self.limits, self.tuning);
-        to.extend(dispatches(stage, area, by, parameters));
-    }
-
-    /// A window of the tensor as it is.
-    fn area<'b>(&'b self, window: &'b Window, splits: Splits) -> Area<'b> {
-        Area {
-            geometry: &self.geometry,
-            window,
-            splits,
-            lanes: self.lanes(window),
-        }
-    }
-
-    /// Whether every channel can belong to one workgroup (or lane) without leaving the adapter idle.
-    fn keeps_channels_whole(&self, windows: &[Window]) -> bool {
-        windows.iter().all(|window| {
-            window.has_whole_channels(&self.geometry) && self.splits(window).count() == 1
-        })
-    }
-
-    /// Whether such channels are also best normalized right where their moments were found.
-    fn fuses(&self) -> bool {
-        match self.geometry.walk {
-            Walk::Rows | Walk::Quads => true,
-            Walk::Columns if self.is_wide() => true,
-            // down one column stores are slow, unless the cache holds the tensor
-            _ => 4 * self.geometry.values() <= self.tuning.fused_bytes,
-        }
-    }
-
-    fn normalize(&self, to: &mut Vec<Dispatch>, stage: Stage, windows: &[Window]) {
-        for window in windows {
-            if self.has_short_runs() {
-                self.normalize_planes(to, stage, window);
-            } else if self.geometry.walk == Walk::Columns {
-                self.normalize_columns(to, stage, window);
-            } else {
-                let area = self.area(window, self.splits(window));
-                self.push(to, stage, area, self.parameters);
-            }
-        }
-    }
-
-    /// Whether a channel's runs are so short, in a tensor so large, that walking one channel from row to row is slow.
-    fn has_short_runs(&self) -> bool {
-        let short = match self.geometry.walk {
-            Walk::Rows => self.geometry.width == 4 && self.geometry.columns <= SHORT_RUN,
-            Walk::Quads => self.geometry.columns <= 4 * SHORT_RUN,
-            _ => false,
-        };
-        short
-            && self.tuning.team == Team::Lane
-            && self.geometry.rows > 1
-            && 4 * self.geometry.values() > self.tuning.cache_bytes
-    }
-
-    /// Rows that go through all channels are the columns of one group.
-    fn normalize_planes(&self, to: &mut Vec<Dispatch>, stage: Stage, window: &Window) {
-        let per_group = self.geometry.columns;
-        let columns = window.groups.start * per_group..window.groups.end * per_group;
-        let geometry = Geometry {
-            walk: Walk::Planes,
-            channels_per_group: 1,
-            groups: 1,
-            columns: self.geometry.groups * per_group,
-            ..self.geometry
-        };
-        let window = Window {
-            groups: 0..1,
-            columns,
-            ..window.clone()
-        };
-        let rows = window.rows.end - window.rows.start;
-        let columns = window.columns.end - window.columns.start;
-        let row_splits = rows.div_ceil(4).min(u64::from(self.tuning.workgroups));
-        let mut split_rows = rows.div_ceil(row_splits).next_multiple_of(4);
-        let lanes = Lanes::for_columns(self.tuning, columns);
-        // four rows a turn, and the last ones one by one
-        let column_turns = columns.div_ceil(lanes.team_columns) + 2;
-        while split_rows > 4 && (split_rows / 4 + 3) * column_turns > MOST_TURNS {
-            split_rows = (split_rows / 2).next_multiple_of(4);
-        }
-        let split_rows = split_rows.min(rows);
-        let row_splits = rows.div_ceil(split_rows);
-        let splits = Splits::new(
-            1,
-            columns,
-            u64::from(self.tuning.workgroups).div_ceil(row_splits),
-        );
-        let splits = Splits {
-            split_rows,
-            row_splits,
-            ..splits
-        };
-        let area = Area {
-            geometry: &geometry,
-            window: &window,
-            splits,
-            lanes,
-        };
-        self.push(to, stage, area, self.parameters);
-    }
-
-    /// Channels-last: the groups of channels are the columns of one group.
-    fn normalize_columns(&self, to: &mut Vec<Dispatch>, stage: Stage, window: &Window) {
-        let geometry = Geometry {
-            groups: 1,
-            columns: self.geometry.groups,
-            ..self.geometry
-        };
-        let window = Window {
-            groups: 0..1,
-            columns: window.groups.clone(),
-            ..window.clone()
-        };
-        let (rows, columns) = (
-            window.rows.end - window.rows.start,
-            window.columns.end - window.columns.start,
-        );
-        let lanes = Lanes::for_columns(self.tuning, columns);
-        // long walks down the rows first: each pays for its coefficients once
-        let most_rows = rows.div_ceil(u64::from(self.tuning.tile_rows) * lanes.team_rows);
-        let values = 4 * u64::from(self.tuning.values_per_workgroup);
-        let wanted = (window.len(&geometry) / values).clamp(1, u64::from(self.tuning.workgroups));
-        let row_splits = wanted.min(most_rows);
-        let tile_columns = 4 * lanes.team_columns;
-        let column_splits = wanted
-            .div_ceil(row_splits)
-            .min(columns.div_ceil(tile_columns));
-        let split_columns = columns
-            .div_ceil(column_splits)
-            .next_multiple_of(tile_columns)
-            .min(columns);
-        let mut split_rows = rows.div_ceil(row_splits);
-        // four columns a turn, and the last ones apart
-        let column_turns = split_columns.div_ceil(tile_columns) + 3;
-        while split_rows > 1
-            && column_turns * (split_rows.div_ceil(lanes.team_rows) + 2) > MOST_TURNS
-        {
-            split_rows = split_rows.div_ceil(2);
-        }
-        let splits = Splits {
-            split_rows,
-            split_columns,
-            row_splits: rows.div_ceil(split_rows),
-            column_splits: columns.div_ceil(split_columns),
-        };
-        let area = Area {
-            geometry: &geometry,
-            window: &window,
-            splits,
-            lanes,
-        };
-        self.push(to, stage, area, self.parameters);
-    }
-
-    /// Statistics, finalize and normalize over some of the groups, whose partials fit into one binding.
-    fn split_program(&self, groups: Range<u64>) -> Result<Program, PlanError> {
-        let windows = self.geometry.windows(groups.clone(), self.window);
-        let splits: Vec<_> = windows.iter().map(|window| self.splits(window)).collect();
-        let per_group = self.geometry.channels_per_group;
-        let channels = (groups.end - groups.start) * per_group;
-
-        // windows over different groups number their splits alike; what a window's groups have before it counts
-        let mut first_splits = Vec::with_capacity(windows.len());
-        let mut seen = vec![0u64; (groups.end - groups.start) as usize];
-        for (window, splits) in windows.iter().zip(&splits) {
-            let range = (window.groups.start - groups.start) as usize
-                ..(window.groups.end - groups.start) as usize;
-            first_splits.push(seen[range.start]);
-            seen[range].iter_mut().for_each(|n| *n += splits.count());
-        }
-        let partials_per_channel = seen.iter().copied().max().unwrap_or(0);
-        let even = seen.iter().all(|&n| n == partials_per_channel);
-        let partials = partials_per_channel * channels;
-        if !even || partials * PARTIAL_BYTES > self.limits.binding_bytes {
-            let count = groups.end - groups.start;
-            if count == 1 {
-                return Err(PlanError::Limit {
-                    what: "the size of a storage binding",
-                    given: self.limits.binding_bytes,
-                    needed: partials * PARTIAL_BYTES,
-                });
-            }
-            let middle = groups.start + count / 2;
-            let mut first = self.split_program(groups.start..middle)?;
-            let second = self.split_program(middle..groups.end)?;
-            first.dispatches.extend(second.dispatches);
-            first.partials = first.partials.max(second.partials);
-            return Ok(first);
-        }
-
-        let parameters = Parameters {
-            channels: channels as u32,
-            first_channel: (groups.start * per_group) as u32,
-            ..self.parameters
-        };
-        let mut dispatches = vec![];
-        for ((window, splits), first_split) in windows.iter().zip(splits).zip(first_splits) {
-            let parameters = Parameters {
-                first_split: first_split as u32,
-                ..parameters
-            };
-            self.gather(
-                &mut dispatches,
-                Stage::Statistics,
-                window,
-                splits,
-                parameters,
-            );
-        }
-        self.finalize(&mut dispatches, channels, partials_per_channel, parameters);
-        self.normalize(&mut dispatches, Stage::Normalize, &windows);
-        Ok(Program {
-            dispatches,
-            partials,
-            coefficients: self.coefficients(),
-        })
-    }
-
-    /// Values of the packed coefficients: mean, scale and shift.
-    fn coefficients(&self) -> u64 {
-        3 * u64::from(self.parameters.vector_stride)
-    }
-
-    fn finalize(
-        &self,
-        to: &mut Vec<Dispatch>,
-        channels: u64,
-        partials: u64,
-        parameters: Parameters,
-    ) {
-        let first = u64::from(parameters.first_channel);
-        let geometry = Geometry {
-            walk: Walk::Rows,
-            width: 1,
-            rows: partials,
-            groups: channels,
-            columns: 1,
-            row_stride: channels,
-            group_stride: 1,
-            channels_per_group: 1,
-        };
-        let window = Window {
-            rows: 0..partials,
-            groups: first..first + channels,
-            columns: 0..1,
-            values: 0..0,
-        };
-        let splits = Splits::new(partials, 1, 1);
-        let lanes = Lanes::for_partials(self.tuning, partials);
-        let area = Area {
-            geometry: &geometry,
-            window: &window,
-            splits,
-            lanes,
-        };
-        self.push(to, Stage::Finalize, area, parameters);
-    }
-}
-
+/// From the batch's own values, or from `shards` moments that the caller gives.
 pub(super) fn training(
-    limits: &Limits,
+    planner: &mut Planner<'_>,
     shape: Shape,
     options: &Training,
-    tuning: &Tuning,
-    width: u64,
+    shards: Option<u64>,
 ) -> Result<Program, PlanError> {
-    let mut planner = Planner::new(
-        limits,
-        tuning,
-        shape,
-        width,
-        Parameters {
-            epsilon: options.epsilon,
-            ..Parameters::default()
-        },
-    );
+    planner.parameters.epsilon = options.epsilon;
     if let Some(running) = options.running {
         let n = shape.values_per_channel() as f64;
         match running.update {
@@ -447,50 +22,65 @@ pub(super) fn training(
         }
         if running.variance == RunningVariance::Unbiased {
             planner.parameters.bessel = (n / (n - 1.0)) as f32;
+            planner.parameters.unbiased = 1;
         }
     }
-    let windows = planner.all();
-    if !planner.keeps_channels_whole(&windows) {
-        return planner.split_program(0..planner.geometry.groups);
-    }
-    let mut program = Program::default();
-    let to = &mut program.dispatches;
-    for window in &windows {
-        let splits = planner.splits(window);
-        if planner.fuses() {
-            planner.gather(to, Stage::Fused, window, splits, planner.parameters);
-        } else {
-            planner.gather(to, Stage::Coefficients, window, splits, planner.parameters);
+    let mut program = match shards {
+        None if shape.is_empty() => return Ok(Program::default()),
+        None => planner.program(Stages {
+            gather: Stage::Statistics,
+            finalize: Stage::Finalize,
+            whole: Some(Stage::Coefficients),
+            apply: Some(Stage::Normalize),
+            fused: Some(Stage::Fused),
+        })?,
+        Some(shards) => {
+            planner.parameters.bessel = 1.0;
+            let mut program = Program {
+                coefficients: planner.coefficients(),
+                ..Program::default()
+            };
+            let to = &mut program.dispatches;
+            planner.finalize(to, Stage::Finalize, 0..shape.channels(), shards);
+            planner.elementwise(to, Stage::Normalize)?;
+            program
         }
-    }
-    if !planner.fuses() {
-        planner.normalize(to, Stage::Normalize, &windows);
-        program.coefficients = planner.coefficients();
+    };
+    if options.mask {
+        planner.mask(&mut program.dispatches);
     }
     Ok(program)
 }
 
+/// By running or fixed statistics.
 pub(super) fn inference(
-    limits: &Limits,
-    shape: Shape,
-    options: &Inference,
-    tuning: &Tuning,
-    width: u64,
+    planner: &mut Planner<'_>,
+    epsilon: f32,
+    mask: bool,
 ) -> Result<Program, PlanError> {
-    let planner = Planner::new(
-        limits,
-        tuning,
-        shape,
-        width,
-        Parameters {
-            epsilon: options.epsilon,
-            ..Parameters::default()
-        },
-    );
-    let mut dispatches = vec![];
-    planner.normalize(&mut dispatches, Stage::NormalizeGiven, &planner.all());
-    Ok(Program {
-        dispatches,
-        ..Program::default()
+    planner.parameters.epsilon = epsilon;
+    let mut program = Program::default();
+    planner.elementwise(&mut program.dispatches, Stage::NormalizeGiven)?;
+    if mask {
+        planner.mask(&mut program.dispatches);
+    }
+    Ok(program)
+}
+
+/// The moments of x.
+pub(super) fn statistics(planner: &Planner<'_>) -> Result<Program, PlanError> {
+    planner.program(Stages {
+        gather: Stage::Statistics,
+        finalize: Stage::Merge,
+        whole: None,
+        apply: None,
+        fused: None,
     })
+}
+
+/// The moments of `shards` moments together.
+pub(super) fn merge(planner: &Planner<'_>, channels: u64, shards: u64) -> Program {
+    let mut program = Program::default();
+    planner.finalize(&mut program.dispatches, Stage::Merge, 0..channels, shards);
+    program
 }

@@ -19,6 +19,8 @@ pub enum Walk {
     Quads,
     /// A unit is rows that go through all channels (normalizing short runs on software adapters).
     Planes,
+    /// A unit is words one after another, wherever channels start (halves with an odd number in a row; masks).
+    Words,
 }
 
 impl Walk {
@@ -30,6 +32,7 @@ impl Walk {
             Self::Wide => "wide columns",
             Self::Quads => "quads",
             Self::Planes => "planes",
+            Self::Words => "words",
         }
     }
 }
@@ -38,7 +41,7 @@ impl Walk {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Geometry {
     pub walk: Walk,
-    /// Values in one access: 4 or 1.
+    /// Values in one access: 4, 2 or 1.
     pub width: u64,
     pub rows: u64,
     pub groups: u64,
@@ -49,16 +52,19 @@ pub(crate) struct Geometry {
 }
 
 impl Geometry {
-    /// The geometry of a shape that is not empty, by accesses of up to `width` values (4 where every tensor is aligned
-    /// to 16 bytes, else 1).
-    pub fn new(shape: Shape, width: u64, team: Team, window: u64) -> Self {
+    /// The geometry of a shape that is not empty, by the first of these widths of an access that fits.
+    pub fn new(shape: Shape, widths: &[u64], team: Team, window: u64) -> Self {
         let (mut outer, channels, mut inner) = (shape.outer(), shape.channels(), shape.inner());
         if channels == 1 {
             (outer, inner) = (1, outer * inner);
         }
-        let fours = |size: u64| width == 4 && size.is_multiple_of(4);
+        let widest = |size: u64| {
+            let fits = widths.iter().copied().find(|&w| size.is_multiple_of(w));
+            fits.unwrap_or(1)
+        };
+        let fours = |size: u64| widest(size) == 4;
         if inner == 1 && channels > 1 {
-            let width = if fours(channels) { 4 } else { 1 };
+            let width = widest(channels);
             return Self {
                 walk: Walk::Columns,
                 width,
@@ -87,7 +93,7 @@ impl Geometry {
                 channels_per_group: 4,
             };
         }
-        let width = if fours(inner) { 4 } else { 1 };
+        let width = widest(inner);
         Self {
             walk: Walk::Rows,
             width,
@@ -185,12 +191,12 @@ mod tests {
         /// Every value is in exactly one window, and no window is longer than the limit.
         #[test]
         fn windows_partition_the_tensor(
-            outer in 1u64..7, channels in 1u64..9, inner in 1u64..40, width in prop::sample::select(vec![1u64, 4]),
+            outer in 1u64..7, channels in 1u64..9, inner in 1u64..40, widths in prop::sample::select(vec![vec![1u64], vec![4, 1], vec![4, 2, 1], vec![2, 1]]),
             limit in 4u64..200, lanes in any::<bool>(),
         ) {
             let shape = Shape::from_geometry(outer, channels, inner).expect("small");
             let team = if lanes { Team::Lane } else { Team::Workgroup };
-            let geometry = Geometry::new(shape, width, team, limit);
+            let geometry = Geometry::new(shape, &widths, team, limit);
             prop_assert_eq!(geometry.values(), shape.len());
             let mut seen = vec![0; shape.len() as usize];
             for window in geometry.windows(0..geometry.groups, limit) {

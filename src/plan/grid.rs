@@ -1,7 +1,9 @@
 //! From a window of a tensor to the dispatches that walk it.
 
 use super::geometry::{Geometry, Window};
+use super::planner::MASK_WORD;
 use super::{Combine, Dispatch, Kernel, Lanes, Parameters, Stage, Walk};
+use crate::element::Element;
 use crate::limits::Limits;
 use crate::tuning::{Team, Tuning};
 
@@ -72,7 +74,7 @@ impl Lanes {
         }
     }
 
-    /// For normalizing channels-last tensors, whose columns are groups of channels.
+    /// For tensors that are walked along memory: columns are groups of channels, or words.
     pub fn for_columns(tuning: &Tuning, columns: u64) -> Self {
         Self::along_columns(u64::from(tuning.workgroup_size), columns)
     }
@@ -98,7 +100,7 @@ impl Lanes {
             Team::Lane => Self::alone(size),
             Team::Workgroup => {
                 // the largest power of two that is not more than the partials: no lane without one
-                let team_rows = (1 << partials.ilog2()).min(size);
+                let team_rows = (1 << partials.max(1).ilog2()).min(size);
                 Self {
                     units_across: size / team_rows,
                     team_rows,
@@ -110,9 +112,7 @@ impl Lanes {
 
     /// How the lanes of one unit combine their moments.
     fn combine(&self, stage: Stage, tuning: &Tuning, limits: &Limits) -> Combine {
-        if matches!(stage, Stage::Normalize | Stage::NormalizeGiven)
-            || self.units_across == u64::from(tuning.workgroup_size)
-        {
+        if stage.is_elementwise() || self.units_across == u64::from(tuning.workgroup_size) {
             return Combine::Lane;
         }
         match limits.subgroups {
@@ -139,7 +139,7 @@ pub(super) struct Area<'a> {
 
 /// The dispatches of one stage over one window: one, but for grids longer than a dispatch.
 pub(super) fn dispatches<'a>(
-    stage: Stage,
+    (stage, element): (Stage, Element),
     area: Area<'_>,
     (limits, tuning): (&'a Limits, &Tuning),
     parameters: Parameters,
@@ -156,6 +156,7 @@ pub(super) fn dispatches<'a>(
     let kernel = Kernel {
         stage,
         walk: geometry.walk,
+        element,
         width: geometry.width,
         channels: geometry.channels_per_group,
         combine: lanes.combine(stage, tuning, limits),
@@ -166,13 +167,14 @@ pub(super) fn dispatches<'a>(
         * splits.split_columns.div_ceil(lanes.team_columns);
     let (walked, per_channel) = match geometry.walk {
         Walk::Rows => (accesses, geometry.width),
-        Walk::Columns | Walk::Wide | Walk::Planes => (accesses, 1),
+        Walk::Columns | Walk::Wide | Walk::Planes | Walk::Words => (accesses, 1),
         Walk::Quads => (splits.split_rows, splits.split_columns),
     };
-    let block = match stage {
+    let block = if stage.is_finalize() {
         // two nested sums: partials are few
-        Stage::Finalize => (walked as f64).sqrt().ceil() as u64,
-        _ => ((walked as f64).cbrt().ceil() as u64).max(u64::from(tuning.block)),
+        (walked as f64).sqrt().ceil() as u64
+    } else {
+        ((walked as f64).cbrt().ceil() as u64).max(u64::from(tuning.block))
     };
     let parameters = Parameters {
         units: narrow(units),
@@ -191,7 +193,9 @@ pub(super) fn dispatches<'a>(
         split_rows: narrow(splits.split_rows),
         split_columns: narrow(splits.split_columns),
         column_splits: narrow(splits.column_splits),
-        block: narrow(block),
+        block: narrow(block.max(1)),
+        values: narrow(window.values.end - window.values.start),
+        first_bit: (window.values.start % MASK_WORD) as u32,
         part: u32::try_from(block * block * per_channel).unwrap_or(u32::MAX),
         ..parameters
     };

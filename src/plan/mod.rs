@@ -1,26 +1,50 @@
 //! Plans: which dispatches a pass takes. Pure arithmetic, which knows no GPU.
 
+mod backward;
 mod forward;
 mod geometry;
 mod grid;
+mod needs;
 mod parameters;
+mod planner;
 mod stage;
 
 use std::ops::Range;
 
+use crate::activation::Activation;
+use crate::element::Element;
 use crate::error::PlanError;
 use crate::limits::Limits;
-use crate::options::{Inference, Training, Update};
+use crate::options::{Backward, Gradient, Inference, Running, Training, Update};
 use crate::packed::Packed;
 use crate::shape::Shape;
 use crate::tuning::Tuning;
 
 pub use geometry::Walk;
+pub(crate) use needs::{Needs, Pass};
 pub(crate) use parameters::{PARAMETERS_WGSL, Parameters};
+pub(crate) use planner::MASK_WORD;
 pub use stage::Stage;
 pub(crate) use stage::{Access, Role};
 
 /// The dispatches of one pass over one shape, planned for one device's limits.
+///
+/// | plan | from | to |
+/// |---|---|---|
+/// | [`Plan::training`] | x | y, saved and running statistics |
+/// | [`Plan::inference`] | x, running or fixed statistics | y |
+/// | [`Plan::backward`] | x, dy, saved or fixed statistics | dx, dgamma, dbeta, d_residual |
+///
+/// and, for a batch whose values are in several places (synchronized batch normalization), in several buffers or at several
+/// times, the stages by themselves:
+///
+/// | plan | from | to |
+/// |---|---|---|
+/// | [`Plan::statistics`] | x of a shard | its moments |
+/// | [`Plan::merge`] | moments of shards | their moments together |
+/// | [`Plan::training_from_moments`] | x of a shard, moments of all | y, saved and running statistics |
+/// | [`Plan::backward`] without `grad_input` | x, dy of a shard | its share of dgamma and dbeta, written or added |
+/// | [`Plan::backward_from_gradients`] | x, dy of a shard, dgamma and dbeta of all | dx, d_residual |
 ///
 /// Planning computes; it touches no GPU. One plan binds any number of times, to other tensors each time.
 ///
@@ -37,52 +61,28 @@ pub(crate) use stage::{Access, Role};
 pub struct Plan {
     shape: Shape,
     needs: Needs,
-    /// For tensors that start at multiples of 16 bytes.
+    /// The number of moments that the caller gives.
+    shards: u64,
+    /// For tensors that start at multiples of four values.
     aligned: Program,
     /// For all others.
     unaligned: Program,
-}
-
-/// The tensors that the options of a plan call for, beside x and y.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Needs {
-    pub gamma: bool,
-    pub beta: bool,
-    /// Running statistics to update.
-    pub running: bool,
-    pub saved: bool,
-    /// Running or fixed statistics to normalize by.
-    pub given: bool,
-}
-
-impl Needs {
-    /// Whether a stage's tensor is there at all.
-    pub const fn has(self, role: Role) -> bool {
-        match role {
-            Role::X | Role::Y | Role::Partials | Role::Coefficients => true,
-            Role::Gamma => self.gamma,
-            Role::Beta => self.beta,
-            Role::Running => self.running,
-            Role::Saved => self.saved,
-            Role::Mean | Role::Variance => self.given,
-        }
-    }
 }
 
 /// Dispatches in order, and the scratch that they share.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Program {
     pub dispatches: Vec<Dispatch>,
-    /// Partials, of 16 bytes.
+    /// Bytes of partials.
     pub partials: u64,
-    /// Packed vectors of coefficients.
+    /// Values of the packed vectors of coefficients.
     pub coefficients: u64,
 }
 
 impl Program {
     /// Where the coefficients start in the workspace, in bytes: after the partials.
     pub fn coefficients_offset(&self) -> u64 {
-        (self.partials * 16).next_multiple_of(256)
+        self.partials.next_multiple_of(256)
     }
 
     /// A multiple of 256 bytes, so that a neighbour in the same buffer shares no binding.
@@ -97,7 +97,7 @@ pub(crate) struct Dispatch {
     pub kernel: Kernel,
     pub grid: [u32; 2],
     pub parameters: Parameters,
-    /// The values of x and y that are bound.
+    /// The values that are bound of each tensor of the shape of x.
     pub window: Range<u64>,
 }
 
@@ -106,7 +106,9 @@ pub(crate) struct Dispatch {
 pub(crate) struct Kernel {
     pub stage: Stage,
     pub walk: Walk,
-    /// Values in one access of x and y.
+    /// How they are stored.
+    pub element: Element,
+    /// Values in one access of x and of the other tensors of its shape.
     pub width: u64,
     /// Channels of a unit.
     pub channels: u64,
@@ -153,7 +155,9 @@ pub struct DispatchInfo {
     pub stage: Stage,
     /// How its lanes go over the tensor.
     pub walk: Walk,
-    /// Values in one access of the tensor: 4 or 1.
+    /// How x and the other tensors of its shape are stored.
+    pub element: Element,
+    /// Values in one access of them: 4, 2 or 1.
     pub width: u64,
     /// How the lanes of a unit combine what they found.
     pub combine: Combine,
@@ -163,7 +167,7 @@ pub struct DispatchInfo {
     pub grid: [u32; 2],
     /// The number of the first of them: not 0 where a grid is longer than one dispatch may be.
     pub first_workgroup: u32,
-    /// Bytes of the tensor in the bound window.
+    /// Bytes of one tensor of the shape of x in the bound window.
     pub window_bytes: u64,
 }
 
@@ -172,12 +176,13 @@ impl Dispatch {
         DispatchInfo {
             stage: self.kernel.stage,
             walk: self.kernel.walk,
+            element: self.kernel.element,
             width: self.kernel.width,
             combine: self.kernel.combine,
             workgroup_size: self.kernel.lanes.workgroup_size(),
             grid: self.grid,
             first_workgroup: self.parameters.first_workgroup,
-            window_bytes: 4 * (self.window.end - self.window.start),
+            window_bytes: self.kernel.element.bytes() * (self.window.end - self.window.start),
         }
     }
 }
@@ -192,31 +197,18 @@ impl Plan {
     /// [`PlanError`] for options, limits and shapes that no pass exists for; among them one value per channel where
     /// the unbiased running variance is asked for.
     pub fn training(limits: &Limits, shape: Shape, options: &Training) -> Result<Self, PlanError> {
-        check_epsilon(options.epsilon)?;
-        if let Some(running) = options.running {
-            if let Update::Exponential(factor) = running.update
-                && !(0.0..=1.0).contains(&factor)
-            {
-                return Err(PlanError::UpdateFactor { given: factor });
-            }
-            if shape.values_per_channel() == 1
-                && shape.channels() > 0
-                && running.variance == crate::RunningVariance::Unbiased
-            {
-                return Err(PlanError::SingleValue);
-            }
+        check_training(options)?;
+        if shape.values_per_channel() == 1 && shape.channels() > 0 {
+            check_single_value(options.running)?;
         }
-        let needs = Needs {
-            gamma: options.gamma,
-            beta: options.beta,
-            running: options.running.is_some(),
-            saved: options.saved,
-            given: false,
-        };
-        let tuning = tuning(limits, options.tuning.as_ref())?;
-        Self::new(shape, needs, limits, |width| {
-            forward::training(limits, shape, options, &tuning, width)
-        })
+        let needs = Needs::training(options);
+        Self::new(
+            limits,
+            shape,
+            needs,
+            options.tuning.as_ref(),
+            |mut planner| forward::training(&mut planner, shape, options, None),
+        )
     }
 
     /// Plans inference: normalize by running or fixed statistics.
@@ -229,33 +221,175 @@ impl Plan {
         options: &Inference,
     ) -> Result<Self, PlanError> {
         check_epsilon(options.epsilon)?;
-        let needs = Needs {
-            gamma: options.gamma,
-            beta: options.beta,
-            running: false,
-            saved: false,
-            given: true,
-        };
-        let tuning = tuning(limits, options.tuning.as_ref())?;
-        Self::new(shape, needs, limits, |width| {
-            forward::inference(limits, shape, options, &tuning, width)
+        check_activation(options.activation, options.mask)?;
+        let needs = Needs::inference(options);
+        Self::new(
+            limits,
+            shape,
+            needs,
+            options.tuning.as_ref(),
+            |mut planner| forward::inference(&mut planner, options.epsilon, options.mask),
+        )
+    }
+
+    /// Plans a backward pass: from the gradient of y to those of x, gamma, beta and the residual.
+    ///
+    /// Without `grad_input` and `grad_residual` it is the sums alone: dgamma and dbeta of these values, which add up over
+    /// the shards of a batch.
+    ///
+    /// An empty batch writes zeros to dgamma and dbeta, or adds nothing to them.
+    ///
+    /// # Errors
+    /// [`PlanError`] for options, limits and shapes that no pass exists for: among them an activation whose gradient cannot
+    /// be found from what the options name, and no gradient at all.
+    pub fn backward(limits: &Limits, shape: Shape, options: &Backward) -> Result<Self, PlanError> {
+        check_backward(options)?;
+        let asked = [
+            options.grad_input,
+            options.grad_gamma,
+            options.grad_beta,
+            options.grad_residual,
+        ];
+        if asked.iter().all(|gradient| *gradient == Gradient::Skip) {
+            return Err(PlanError::NoGradient);
+        }
+        let needs = Needs::backward(options, false);
+        Self::new(
+            limits,
+            shape,
+            needs,
+            options.tuning.as_ref(),
+            |mut planner| {
+                let n = shape.values_per_channel();
+                backward::backward(&mut planner, &needs, shape, options.epsilon, n)
+            },
+        )
+    }
+
+    /// Plans the statistics of a shard: its moments, 4 words per channel ([`Buffers::moments`](crate::Buffers::moments)).
+    ///
+    /// The words are the number of values (u32), their mean in two parts (f32, the rounded mean and its remainder) and the
+    /// sum of squared deviations (f32). An empty shard has zeros.
+    ///
+    /// # Errors
+    /// [`PlanError`] for limits and shapes that no pass exists for.
+    pub fn statistics(
+        limits: &Limits,
+        shape: Shape,
+        element: Element,
+        tuning: Option<&Tuning>,
+    ) -> Result<Self, PlanError> {
+        let needs = Needs::moments(element, false);
+        Self::new(limits, shape, needs, tuning, |planner| {
+            forward::statistics(&planner)
         })
     }
 
+    /// Plans the merging of the moments of `shards` shards ([`Buffers::shards`](crate::Buffers::shards): one after
+    /// another, each 4 words per channel) to those of all their values
+    /// ([`Buffers::moments`](crate::Buffers::moments)). The order of the shards is part of the rounding: the same order gives
+    /// the same bits. The values of all shards are at most `u32::MAX` per channel.
+    ///
+    /// # Errors
+    /// [`PlanError::Shards`] for none, [`PlanError`] for limits that are too small.
+    pub fn merge(
+        limits: &Limits,
+        channels: u64,
+        shards: u64,
+        tuning: Option<&Tuning>,
+    ) -> Result<Self, PlanError> {
+        check_shards(limits, channels, shards)?;
+        let shape = Shape::from_geometry(0, channels, 1).map_err(|_| PlanError::Channels {
+            channels,
+            needed: u64::MAX,
+            limit: limits.binding_bytes,
+        })?;
+        let needs = Needs::moments(Element::F32, true);
+        let plan = Self::new(limits, shape, needs, tuning, |planner| {
+            Ok(forward::merge(&planner, channels, shards))
+        })?;
+        Ok(Self { shards, ..plan })
+    }
+
+    /// Plans a training forward pass of one shard by the moments of all shards of its batch: as [`Plan::training`], but
+    /// the statistics are not the shard's own. They are merged from `shards` moments, one after another in
+    /// [`Buffers::shards`](crate::Buffers::moments); 1 where they are merged already.
+    ///
+    /// The number of values is counted on the device. Where it is 1 in all, the unbiased running variance becomes NaN;
+    /// where it is 0, the running statistics stay. An empty shard updates its running statistics like the others.
+    ///
+    /// # Errors
+    /// [`PlanError`] for options, limits and shapes that no pass exists for; [`PlanError::Shards`] for none.
+    pub fn training_from_moments(
+        limits: &Limits,
+        shape: Shape,
+        shards: u64,
+        options: &Training,
+    ) -> Result<Self, PlanError> {
+        check_training(options)?;
+        check_shards(limits, shape.channels(), shards)?;
+        let mut needs = Needs::training(options);
+        if let Pass::Forward(forward) = &mut needs.pass {
+            forward.from_shards = true;
+        }
+        let plan = Self::new(
+            limits,
+            shape,
+            needs,
+            options.tuning.as_ref(),
+            |mut planner| forward::training(&mut planner, shape, options, Some(shards)),
+        )?;
+        Ok(Self { shards, ..plan })
+    }
+
+    /// Plans the gradients of x and of the residual of one shard, from dgamma and dbeta of the whole batch, which the pass
+    /// reads from where [`Plan::backward`] writes them; `values_per_channel` is the batch's. `grad_gamma` and `grad_beta` of
+    /// the options have no part in it.
+    ///
+    /// # Errors
+    /// As [`Plan::backward`].
+    pub fn backward_from_gradients(
+        limits: &Limits,
+        shape: Shape,
+        values_per_channel: u64,
+        options: &Backward,
+    ) -> Result<Self, PlanError> {
+        check_backward(options)?;
+        if options.grad_input == Gradient::Skip && options.grad_residual == Gradient::Skip {
+            return Err(PlanError::NoGradient);
+        }
+        let needs = Needs::backward(options, true);
+        Self::new(
+            limits,
+            shape,
+            needs,
+            options.tuning.as_ref(),
+            |mut planner| {
+                let n = values_per_channel;
+                backward::backward(&mut planner, &needs, shape, options.epsilon, n)
+            },
+        )
+    }
+
     fn new(
+        limits: &Limits,
         shape: Shape,
         needs: Needs,
-        limits: &Limits,
-        program: impl Fn(u64) -> Result<Program, PlanError>,
+        tuning: Option<&Tuning>,
+        program: impl Fn(planner::Planner<'_>) -> Result<Program, PlanError>,
     ) -> Result<Self, PlanError> {
+        let tuning = tuning
+            .cloned()
+            .unwrap_or_else(|| Tuning::for_limits(limits));
+        tuning.check(limits)?;
         let n = shape.values_per_channel();
         if n > u64::from(u32::MAX) {
             return Err(PlanError::ValuesPerChannel { given: n });
         }
-        // the longest packed tensors have three vectors, and may start anywhere between two binding offsets
+        // the longest packed tensors may start anywhere between two binding offsets
         let vectors = Packed::new(shape.channels())
-            .saved()
-            .saturating_mul(4)
+            .stride()
+            .saturating_mul(4 * needs.coefficients())
             .saturating_add(limits.offset_alignment);
         if vectors > limits.binding_bytes {
             return Err(PlanError::Channels {
@@ -264,16 +398,17 @@ impl Plan {
                 limit: limits.binding_bytes,
             });
         }
-        let (aligned, unaligned) = if shape.is_empty() {
-            Default::default()
-        } else {
-            (program(4)?, program(1)?)
+        let program = |aligned| {
+            program(planner::Planner::new(
+                limits, &tuning, &needs, shape, aligned,
+            ))
         };
         Ok(Self {
             shape,
             needs,
-            aligned,
-            unaligned,
+            shards: 0,
+            aligned: program(true)?,
+            unaligned: program(false)?,
         })
     }
 
@@ -289,20 +424,32 @@ impl Plan {
             .max(self.unaligned.workspace_bytes())
     }
 
-    /// The least traffic that the pass can do without keeping x on chip, in bytes: one read and one write of the tensor
-    /// for inference, two reads and one write for training.
+    /// The least traffic that the pass can do without keeping x on chip, in bytes. In tensors of the shape of x: inference
+    /// reads one and writes one; training reads x twice and writes one; the backward pass reads x and dy twice and writes
+    /// one. A residual, a mask, an output that is read for the activation's gradient and gradients that are added count
+    /// besides.
     pub fn minimum_traffic(&self) -> u64 {
-        let passes = if self.needs.given { 2 } else { 3 };
-        passes * 4 * self.shape.len()
+        self.needs.minimum_traffic(self.shape.len())
     }
 
-    /// The dispatches in order, as they are for tensors that start at multiples of 16 bytes.
+    /// Words of the mask that the forward pass writes and the backward pass reads: one bit per value. The layout is the
+    /// crate's own; a mask serves any plan of the same shape.
+    pub const fn mask_words(&self) -> u64 {
+        self.shape.len().div_ceil(MASK_WORD)
+    }
+
+    /// The dispatches in order, as they are for tensors that start at multiples of four values.
     pub fn dispatches(&self) -> impl Iterator<Item = DispatchInfo> + '_ {
         self.aligned.dispatches.iter().map(Dispatch::info)
     }
 
-    pub(crate) const fn needs(&self) -> Needs {
-        self.needs
+    pub(crate) const fn needs(&self) -> &Needs {
+        &self.needs
+    }
+
+    /// The number of moments that the caller gives.
+    pub(crate) const fn shards(&self) -> u64 {
+        self.shards
     }
 
     pub(crate) const fn program(&self, aligned: bool) -> &Program {
@@ -322,8 +469,68 @@ fn check_epsilon(epsilon: f32) -> Result<(), PlanError> {
     }
 }
 
-fn tuning(limits: &Limits, given: Option<&Tuning>) -> Result<Tuning, PlanError> {
-    let tuning = given.cloned().unwrap_or_else(|| Tuning::for_limits(limits));
-    tuning.check(limits)?;
-    Ok(tuning)
+fn check_training(options: &Training) -> Result<(), PlanError> {
+    check_epsilon(options.epsilon)?;
+    check_activation(options.activation, options.mask)?;
+    if let Some(running) = options.running
+        && let Update::Exponential(factor) = running.update
+        && !(0.0..=1.0).contains(&factor)
+    {
+        return Err(PlanError::UpdateFactor { given: factor });
+    }
+    Ok(())
+}
+
+fn check_single_value(running: Option<Running>) -> Result<(), PlanError> {
+    match running.map(|running| running.variance) {
+        Some(crate::RunningVariance::Unbiased) => Err(PlanError::SingleValue),
+        _ => Ok(()),
+    }
+}
+
+fn check_activation(activation: Activation, mask: bool) -> Result<(), PlanError> {
+    if !activation.slope().is_finite() {
+        return Err(PlanError::Slope {
+            given: activation.slope(),
+        });
+    }
+    // a mask is made from the output
+    if mask
+        && (activation == Activation::None || !activation.gradient_from(crate::Derivative::Output))
+    {
+        return Err(PlanError::Mask {
+            activation: activation.name(),
+        });
+    }
+    Ok(())
+}
+
+fn check_backward(options: &Backward) -> Result<(), PlanError> {
+    check_epsilon(options.epsilon)?;
+    check_activation(options.activation, false)?;
+    if !options.activation.gradient_from(options.derivative) {
+        return Err(PlanError::Derivative {
+            activation: options.activation.name(),
+            given: options.derivative,
+        });
+    }
+    if options.grad_residual != Gradient::Skip && !options.residual {
+        return Err(PlanError::NoResidual);
+    }
+    Ok(())
+}
+
+fn check_shards(limits: &Limits, channels: u64, shards: u64) -> Result<(), PlanError> {
+    let bytes = shards
+        .saturating_mul(channels)
+        .saturating_mul(16)
+        .saturating_add(limits.offset_alignment);
+    if shards == 0 || bytes > limits.binding_bytes {
+        return Err(PlanError::Shards {
+            given: shards,
+            most: (limits.binding_bytes.saturating_sub(limits.offset_alignment))
+                / channels.saturating_mul(16).max(1),
+        });
+    }
+    Ok(())
 }

@@ -58,10 +58,16 @@ parameters! {
     part: u32,
     /// Channels that the partials are of.
     channels: u32,
-    /// The first of them.
+    /// The first of them; of words, the channel that the window starts in.
     first_channel: u32,
     /// Values of a channel in a row.
     inner: u32,
+    /// Where in that channel's row the window of words starts.
+    first_value: u32,
+    /// Values in the window.
+    values: u32,
+    /// The bit of the mask's first word that belongs to the first value of the window.
+    first_bit: u32,
     /// Values between two packed per-channel vectors of the caller.
     vector_stride: u32,
     /// Whether the running statistics are the plain average of all batches.
@@ -70,6 +76,8 @@ parameters! {
     inverse_count: f32,
     /// n / (n - 1), or 1 for the biased running variance.
     bessel: f32,
+    /// Whether the running variance is unbiased, where n is counted on the device.
+    unbiased: u32,
     /// Added to the variance.
     epsilon: f32,
     /// The share of the new batch in the running statistics.
@@ -77,12 +85,21 @@ parameters! {
     /// Where each tensor starts in its binding.
     x: u32,
     y: u32,
+    residual: u32,
+    grad_output: u32,
+    grad_input: u32,
+    grad_residual: u32,
+    mask: u32,
     gamma: u32,
     beta: u32,
     running: u32,
     mean: u32,
     variance: u32,
     saved: u32,
+    grad_gamma: u32,
+    grad_beta: u32,
+    shards: u32,
+    moments: u32,
     partials: u32,
     coefficients: u32,
 }
@@ -93,12 +110,21 @@ impl Parameters {
         match role {
             Role::X => &mut self.x,
             Role::Y => &mut self.y,
+            Role::Residual => &mut self.residual,
+            Role::GradOutput => &mut self.grad_output,
+            Role::GradInput => &mut self.grad_input,
+            Role::GradResidual => &mut self.grad_residual,
+            Role::Mask => &mut self.mask,
             Role::Gamma => &mut self.gamma,
             Role::Beta => &mut self.beta,
             Role::Running => &mut self.running,
             Role::Mean => &mut self.mean,
             Role::Variance => &mut self.variance,
             Role::Saved => &mut self.saved,
+            Role::GradGamma => &mut self.grad_gamma,
+            Role::GradBeta => &mut self.grad_beta,
+            Role::Shards => &mut self.shards,
+            Role::Moments => &mut self.moments,
             Role::Partials => &mut self.partials,
             Role::Coefficients => &mut self.coefficients,
         }

@@ -1,21 +1,39 @@
 //! The stages, and the tensors that each reads and writes.
 
-/// A stage of the pass: one dispatch, or as many as windows and grids need.
+use super::Needs;
+
+/// A stage of a pass: one dispatch, or as many as windows and grids need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stage {
     /// Moments of every unit of x.
     Statistics,
+    /// From moments of parts of each channel to those of the whole.
+    Merge,
     /// Statistics and finalize in one dispatch, where a unit is whole channels.
     Coefficients,
     /// From the moments of a channel to its coefficients, saved and running statistics.
     Finalize,
-    /// `y = (x - mean) * scale + shift`, from the coefficients of the finalize stage.
+    /// `y = activation((x - mean) * scale + shift + residual)`, from the coefficients of the finalize stage.
     Normalize,
     /// The same from running or fixed statistics.
     NormalizeGiven,
     /// Statistics, finalize and normalize in one dispatch.
     Fused,
+    /// Where the activation lets a gradient pass, from y.
+    Mask,
+    /// Sums of g and g * (x - mean) over every unit.
+    GradientSums,
+    /// Gradient sums and finalize in one dispatch, where a unit is whole channels.
+    GradientCoefficients,
+    /// From the sums of a channel to its coefficients and the gradients of gamma and beta.
+    GradientFinalize,
+    /// From given gradients of gamma and beta to the coefficients of a channel.
+    GivenGradients,
+    /// The gradients of x and of the residual, from the coefficients of the finalize stage.
+    GradientInput,
+    /// Gradient sums, finalize and input gradient in one dispatch.
+    GradientFused,
 }
 
 impl Stage {
@@ -23,18 +41,51 @@ impl Stage {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Statistics => "forward/statistics",
+            Self::Merge => "forward/merge",
             Self::Coefficients => "forward/coefficients",
             Self::Finalize => "forward/finalize",
             Self::Normalize | Self::NormalizeGiven => "forward/normalize",
             Self::Fused => "forward/fused",
+            Self::Mask => "forward/mask",
+            Self::GradientSums => "backward/sums",
+            Self::GradientCoefficients => "backward/coefficients",
+            Self::GradientFinalize | Self::GivenGradients => "backward/finalize",
+            Self::GradientInput => "backward/input",
+            Self::GradientFused => "backward/fused",
         }
     }
 
+    /// Whether the stage writes tensors of the shape without looking at more than one value of each.
+    pub(crate) const fn is_elementwise(self) -> bool {
+        matches!(
+            self,
+            Self::Normalize | Self::NormalizeGiven | Self::Mask | Self::GradientInput
+        )
+    }
+
+    /// Whether the stage's units are channels and its rows their partials.
+    pub(crate) const fn is_finalize(self) -> bool {
+        matches!(
+            self,
+            Self::Merge | Self::Finalize | Self::GradientFinalize | Self::GivenGradients
+        )
+    }
+
     /// The tensors of the stage, and whether it writes them.
-    pub(crate) const fn roles(self) -> &'static [(Role, Access)] {
+    pub(crate) fn roles(self, needs: &Needs) -> Vec<(Role, Access)> {
+        let all = self.all_roles().iter().copied();
+        all.filter(|&(role, _)| needs.uses(self, role)).collect()
+    }
+
+    const fn all_roles(self) -> &'static [(Role, Access)] {
         use Access::{Read, Write};
         match self {
             Self::Statistics => &[(Role::X, Read), (Role::Partials, Write)],
+            Self::Merge => &[
+                (Role::Partials, Read),
+                (Role::Shards, Read),
+                (Role::Moments, Write),
+            ],
             Self::Coefficients => &[
                 (Role::X, Read),
                 (Role::Gamma, Read),
@@ -45,6 +96,7 @@ impl Stage {
             ],
             Self::Finalize => &[
                 (Role::Partials, Read),
+                (Role::Shards, Read),
                 (Role::Gamma, Read),
                 (Role::Beta, Read),
                 (Role::Running, Write),
@@ -53,11 +105,13 @@ impl Stage {
             ],
             Self::Normalize => &[
                 (Role::X, Read),
+                (Role::Residual, Read),
                 (Role::Y, Write),
                 (Role::Coefficients, Read),
             ],
             Self::NormalizeGiven => &[
                 (Role::X, Read),
+                (Role::Residual, Read),
                 (Role::Y, Write),
                 (Role::Gamma, Read),
                 (Role::Beta, Read),
@@ -66,11 +120,88 @@ impl Stage {
             ],
             Self::Fused => &[
                 (Role::X, Read),
+                (Role::Residual, Read),
                 (Role::Y, Write),
                 (Role::Gamma, Read),
                 (Role::Beta, Read),
                 (Role::Running, Write),
                 (Role::Saved, Write),
+            ],
+            Self::Mask => &[(Role::Y, Read), (Role::Mask, Write)],
+            Self::GradientSums => &[
+                (Role::X, Read),
+                (Role::GradOutput, Read),
+                (Role::Residual, Read),
+                (Role::Y, Read),
+                (Role::Mask, Read),
+                (Role::Gamma, Read),
+                (Role::Beta, Read),
+                (Role::Saved, Read),
+                (Role::Mean, Read),
+                (Role::Variance, Read),
+                (Role::Partials, Write),
+            ],
+            Self::GradientCoefficients => &[
+                (Role::X, Read),
+                (Role::GradOutput, Read),
+                (Role::Residual, Read),
+                (Role::Y, Read),
+                (Role::Mask, Read),
+                (Role::Gamma, Read),
+                (Role::Beta, Read),
+                (Role::Saved, Read),
+                (Role::Mean, Read),
+                (Role::Variance, Read),
+                (Role::GradGamma, Write),
+                (Role::GradBeta, Write),
+                (Role::Coefficients, Write),
+            ],
+            Self::GradientFinalize => &[
+                (Role::Partials, Read),
+                (Role::Gamma, Read),
+                (Role::Beta, Read),
+                (Role::Saved, Read),
+                (Role::Mean, Read),
+                (Role::Variance, Read),
+                (Role::GradGamma, Write),
+                (Role::GradBeta, Write),
+                (Role::Coefficients, Write),
+            ],
+            Self::GivenGradients => &[
+                (Role::Gamma, Read),
+                (Role::Beta, Read),
+                (Role::Saved, Read),
+                (Role::Mean, Read),
+                (Role::Variance, Read),
+                (Role::GradGamma, Read),
+                (Role::GradBeta, Read),
+                (Role::Coefficients, Write),
+            ],
+            Self::GradientInput => &[
+                (Role::X, Read),
+                (Role::GradOutput, Read),
+                (Role::Residual, Read),
+                (Role::Y, Read),
+                (Role::Mask, Read),
+                (Role::GradInput, Write),
+                (Role::GradResidual, Write),
+                (Role::Coefficients, Read),
+            ],
+            Self::GradientFused => &[
+                (Role::X, Read),
+                (Role::GradOutput, Read),
+                (Role::Residual, Read),
+                (Role::Y, Read),
+                (Role::Mask, Read),
+                (Role::GradInput, Write),
+                (Role::GradResidual, Write),
+                (Role::Gamma, Read),
+                (Role::Beta, Read),
+                (Role::Saved, Read),
+                (Role::Mean, Read),
+                (Role::Variance, Read),
+                (Role::GradGamma, Write),
+                (Role::GradBeta, Write),
             ],
         }
     }
@@ -84,47 +215,63 @@ pub(crate) enum Access {
     Write,
 }
 
-/// What a tensor is to a stage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Role {
-    X,
-    Y,
-    Gamma,
-    Beta,
-    Running,
-    Mean,
-    Variance,
-    Saved,
-    Partials,
-    Coefficients,
+macro_rules! roles {
+    ($($(#[$doc:meta])* $role:ident $name:literal,)*) => {
+        /// What a tensor is to a stage.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub(crate) enum Role {
+            $($(#[$doc])* $role,)*
+        }
+
+        impl Role {
+            /// Every role.
+            pub const ALL: &[Self] = &[$(Self::$role,)*];
+
+            /// The name in WGSL and in errors.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$role => $name,)*
+                }
+            }
+        }
+    };
+}
+
+roles! {
+    X "x",
+    Y "y",
+    Residual "residual",
+    GradOutput "grad_output",
+    GradInput "grad_input",
+    GradResidual "grad_residual",
+    Mask "mask",
+    Gamma "gamma",
+    Beta "beta",
+    Running "running",
+    Mean "mean",
+    Variance "variance",
+    Saved "saved",
+    GradGamma "grad_gamma",
+    GradBeta "grad_beta",
+    /// Moments that the caller gives, of one or more shards.
+    Shards "shards",
+    /// Moments that a plan leaves to the caller.
+    Moments "moments",
+    Partials "partials",
+    Coefficients "coefficients",
 }
 
 impl Role {
-    /// Every role of a tensor that the caller gives.
-    pub const GIVEN: [Self; 8] = [
-        Self::X,
-        Self::Y,
-        Self::Gamma,
-        Self::Beta,
-        Self::Running,
-        Self::Mean,
-        Self::Variance,
-        Self::Saved,
-    ];
-
-    /// The name in WGSL and in errors.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::X => "x",
-            Self::Y => "y",
-            Self::Gamma => "gamma",
-            Self::Beta => "beta",
-            Self::Running => "running",
-            Self::Mean => "mean",
-            Self::Variance => "variance",
-            Self::Saved => "saved",
-            Self::Partials => "partials",
-            Self::Coefficients => "coefficients",
-        }
+    /// Whether the tensor has the shape of x.
+    pub const fn has_shape_of_x(self) -> bool {
+        matches!(
+            self,
+            Self::X
+                | Self::Y
+                | Self::Residual
+                | Self::GradOutput
+                | Self::GradInput
+                | Self::GradResidual
+        )
     }
 }

@@ -57,6 +57,61 @@ pub struct Finalized {
     pub shift: Vec<f64>,
 }
 
+impl Finalized {
+    /// Of vectors of one length.
+    fn new(mean: Vec<f64>, variance: Vec<f64>, parameters: Parameters<'_>, epsilon: f32) -> Self {
+        let invstd: Vec<f64> = variance
+            .iter()
+            .map(|variance| 1.0 / (variance + f64::from(epsilon)).sqrt())
+            .collect();
+        Self {
+            scale: (invstd.iter().enumerate())
+                .map(|(index, invstd)| parameters.gamma(index) * invstd)
+                .collect(),
+            shift: (0..mean.len())
+                .map(|index| parameters.beta(index))
+                .collect(),
+            mean,
+            variance,
+            invstd,
+        }
+    }
+
+    /// A value of a channel, normalized.
+    pub(super) fn xhat(&self, channel: usize, x: f32) -> f64 {
+        (f64::from(x) - self.mean[channel]) * self.invstd[channel]
+    }
+}
+
+/// Statistics that are given, running or fixed: one value per channel each.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FixedStatistics<'a> {
+    /// The mean.
+    pub mean: &'a [f32],
+    /// The variance, biased or unbiased.
+    pub variance: &'a [f32],
+}
+
+impl FixedStatistics<'_> {
+    /// Coefficients from given statistics: [`finalize`] of inference.
+    ///
+    /// # Errors
+    /// [`HostError::Length`] where a vector is not as long as the mean; [`HostError::Epsilon`].
+    pub fn finalize(
+        &self,
+        parameters: Parameters<'_>,
+        epsilon: f32,
+    ) -> Result<Finalized, HostError> {
+        check_epsilon(epsilon)?;
+        let channels = self.mean.len() as u64;
+        check_length("variance", self.variance.len(), channels)?;
+        parameters.check_lengths(channels)?;
+        let wide = |values: &[f32]| values.iter().map(|&value| f64::from(value)).collect();
+        let (mean, variance) = (wide(self.mean), wide(self.variance));
+        Ok(Finalized::new(mean, variance, parameters, epsilon))
+    }
+}
+
 /// Coefficients from the moments of each channel; moves the running statistics, where there are any, by
 ///
 /// ```text
@@ -104,22 +159,9 @@ pub fn finalize(
         }
     }
 
-    let variance: Vec<f64> = moments.iter().map(Moments::variance).collect();
-    let invstd: Vec<f64> = variance
-        .iter()
-        .map(|variance| 1.0 / (variance + f64::from(epsilon)).sqrt())
-        .collect();
-    Ok(Finalized {
-        mean: moments.iter().map(|channel| channel.mean).collect(),
-        scale: (invstd.iter().enumerate())
-            .map(|(index, invstd)| parameters.gamma(index) * invstd)
-            .collect(),
-        shift: (0..moments.len())
-            .map(|index| parameters.beta(index))
-            .collect(),
-        variance,
-        invstd,
-    })
+    let mean = moments.iter().map(|channel| channel.mean).collect();
+    let variance = moments.iter().map(Moments::variance).collect();
+    Ok(Finalized::new(mean, variance, parameters, epsilon))
 }
 
 /// The share of the new batch, `batches` counting it.

@@ -78,12 +78,12 @@ pub fn statistics(x: &[f32], shape: Shape) -> Result<Vec<Moments>, LengthError> 
         return Ok(vec![Moments::default(); channels]);
     }
     let count = shape.values_per_channel();
-    let mean: Vec<f64> = channel_sums(x, shape, |_, value| value)
+    let mean: Vec<f64> = channel_sums(shape, |_, index| f64::from(x[index]))
         .into_iter()
         .map(|sum| sum / count as f64)
         .collect();
-    let m2 = channel_sums(x, shape, |channel, value| {
-        let deviation = value - mean[channel];
+    let m2 = channel_sums(shape, |channel, index| {
+        let deviation = f64::from(x[index]) - mean[channel];
         deviation * deviation
     });
     Ok(mean
@@ -97,22 +97,23 @@ pub fn statistics(x: &[f32], shape: Shape) -> Result<Vec<Moments>, LengthError> 
 /// no function of the number of threads, so that the sums are none either.
 const SLABS: usize = 32;
 
-/// The sum of `term(channel, value)` over each channel.
-fn channel_sums(x: &[f32], shape: Shape, term: impl Fn(usize, f64) -> f64 + Sync) -> Vec<f64> {
+/// The sum of `term(channel, index)` over the values of each channel of a tensor that is not empty.
+pub(super) fn channel_sums(shape: Shape, term: impl Fn(usize, usize) -> f64 + Sync) -> Vec<f64> {
     let channels = shape.channels() as usize;
-    let inner = shape.inner() as usize;
-    let slab = (shape.outer() as usize).div_ceil(SLABS);
-    let partials: Vec<Vec<CompensatedSum>> = x
-        .par_chunks(slab * channels * inner)
-        .map(|slab| {
+    let (outer, inner) = (shape.outer() as usize, shape.inner() as usize);
+    let slab = outer.div_ceil(SLABS);
+    let partials: Vec<Vec<CompensatedSum>> = (0..outer.div_ceil(slab))
+        .into_par_iter()
+        .map(|index| {
             let mut sums = vec![CompensatedSum::default(); channels];
-            for slice in slab.chunks_exact(channels * inner) {
-                for (channel, row) in slice.chunks_exact(inner).enumerate() {
-                    let mut sum = sums[channel];
-                    for &value in row {
-                        sum.add(term(channel, f64::from(value)));
+            for slice in index * slab..outer.min((index + 1) * slab) {
+                for (channel, total) in sums.iter_mut().enumerate() {
+                    let start = (slice * channels + channel) * inner;
+                    let mut sum = *total;
+                    for index in start..start + inner {
+                        sum.add(term(channel, index));
                     }
-                    sums[channel] = sum;
+                    *total = sum;
                 }
             }
             sums

@@ -25,7 +25,7 @@ fn a_batch_of_two_images_is_normalized_as_by_hand() {
     let x = [1.0, 3.0, 2.0, 2.0, 5.0, 7.0, 6.0, 6.0];
     let options = Training::default().running(None).epsilon(4.0);
     let parameters = Parameters::new(&[3.0, 1.0], &[0.5, -1.0]);
-    let forward = training(&x, shape(2, 2, 2), parameters, &options, None).expect("all fits");
+    let forward = training(&x, None, shape(2, 2, 2), parameters, &options, None).expect("all fits");
     assert_eq!(forward.mean, [4.0, 4.0]);
     assert_eq!(forward.variance, [5.0, 4.0]);
     assert_eq!(forward.invstd, [1.0 / 3.0, 1.0 / 8f64.sqrt()]);
@@ -99,8 +99,8 @@ proptest! {
         }
         let sizes = |sizes: [usize; 3]| sizes.map(|size| size as u64);
         let [n, c, s] = sizes([outer, channels, inner]);
-        let first = training(&first, shape(n, c, s), Parameters::default(), &bare(), None);
-        let last = training(&last, shape(n * s, c, 1), Parameters::default(), &bare(), None);
+        let first = training(&first, None, shape(n, c, s), Parameters::default(), &bare(), None);
+        let last = training(&last, None, shape(n * s, c, 1), Parameters::default(), &bare(), None);
         let (first, last) = (first.expect("all fits"), last.expect("all fits"));
         for o in 0..outer {
             for c in 0..channels {
@@ -126,6 +126,7 @@ fn running_statistics_move_as_pytorch_documents() {
     let x = [1.0, 2.0, 3.0, 6.0];
     training(
         &x,
+        None,
         shape(4, 1, 1),
         Parameters::default(),
         &options,
@@ -147,6 +148,7 @@ fn the_cumulative_average_of_batches_is_their_plain_average() {
     for batch in [[1.0, 3.0], [5.0, 5.0], [-4.0, 8.0]] {
         training(
             &batch,
+            None,
             shape(2, 1, 1),
             Parameters::default(),
             &options,
@@ -167,6 +169,7 @@ fn an_empty_batch_moves_nothing() {
     for shape in [shape(0, 3, 5), shape(5, 3, 0)] {
         let forward = training(
             &[],
+            None,
             shape,
             Parameters::default(),
             &options,
@@ -202,8 +205,15 @@ fn a_nan_or_an_infinity_stays_in_its_channel() {
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let mut x = [1.0, 2.0, 3.0, 4.0, 5.0, 7.0];
         x[2] = bad;
-        let forward =
-            training(&x, shape(3, 2, 1), Parameters::default(), &bare(), None).expect("all fits");
+        let forward = training(
+            &x,
+            None,
+            shape(3, 2, 1),
+            Parameters::default(),
+            &bare(),
+            None,
+        )
+        .expect("all fits");
         for (index, y) in forward.y.iter().enumerate() {
             assert_eq!(y.is_nan(), index % 2 == 0, "element {index} is {y}");
         }
@@ -211,6 +221,7 @@ fn a_nan_or_an_infinity_stays_in_its_channel() {
         let options = Inference::default().gamma(false).beta(false);
         let y = inference(
             &x,
+            None,
             shape(3, 2, 1),
             Parameters::default(),
             &[0.0; 2],
@@ -234,6 +245,7 @@ fn a_constant_channel_gives_beta_unless_epsilon_is_zero() {
     let forward = |options: &Training| {
         training(
             &[1e6 + 0.3125; 5],
+            None,
             shape(5, 1, 1),
             parameters,
             options,
@@ -251,6 +263,7 @@ fn inference_uses_the_statistics_it_is_given() {
     let parameters = Parameters::new(&[2.0], &[1.0]);
     let y = inference(
         &[3.0, 7.0],
+        None,
         shape(2, 1, 1),
         parameters,
         &[5.0],
@@ -271,6 +284,7 @@ fn one_value_per_channel_has_no_unbiased_variance() {
         let options = bare().running(Some(rule));
         training(
             &[5.0, 6.0],
+            None,
             shape(1, 2, 1),
             Parameters::default(),
             &options,
@@ -298,7 +312,7 @@ fn what_does_not_fit_is_a_typed_error() {
     let (x, shape) = ([1.0; 6], shape(3, 2, 1));
     let none = Parameters::default();
     assert_eq!(
-        training(&x[1..], shape, none, &bare(), None),
+        training(&x[1..], None, shape, none, &bare(), None),
         wrong("x", 5, 6)
     );
     let gamma = Parameters {
@@ -306,21 +320,22 @@ fn what_does_not_fit_is_a_typed_error() {
         beta: None,
     };
     assert_eq!(
-        training(&x, shape, gamma, &bare().gamma(true), None),
+        training(&x, None, shape, gamma, &bare().gamma(true), None),
         wrong("gamma", 3, 2)
     );
     assert_eq!(
-        training(&x, shape, gamma, &bare(), None),
+        training(&x, None, shape, gamma, &bare(), None),
         Err(HostError::Unexpected { what: "gamma" })
     );
     assert_eq!(
-        training(&x, shape, none, &bare().beta(true), None),
+        training(&x, None, shape, none, &bare().beta(true), None),
         Err(HostError::Missing { what: "beta" })
     );
     let learning = bare().running(Some(Running::default()));
     assert_eq!(
         training(
             &x,
+            None,
             shape,
             none,
             &learning,
@@ -329,14 +344,14 @@ fn what_does_not_fit_is_a_typed_error() {
         wrong("running mean", 1, 2)
     );
     assert_eq!(
-        training(&x, shape, none, &learning, None),
+        training(&x, None, shape, none, &learning, None),
         Err(HostError::Missing {
             what: "running statistics"
         })
     );
     for epsilon in [-1e-5, f32::INFINITY] {
         assert_eq!(
-            training(&x, shape, none, &bare().epsilon(epsilon), None),
+            training(&x, None, shape, none, &bare().epsilon(epsilon), None),
             Err(HostError::Epsilon { epsilon })
         );
     }
@@ -347,6 +362,7 @@ fn what_does_not_fit_is_a_typed_error() {
     assert_eq!(
         training(
             &x,
+            None,
             shape,
             none,
             &bare().running(Some(rule)),
@@ -356,11 +372,11 @@ fn what_does_not_fit_is_a_typed_error() {
     );
     let fixed = Inference::default().gamma(false).beta(false);
     assert_eq!(
-        inference(&x, shape, none, &[0.0; 2], &[1.0; 3], &fixed),
+        inference(&x, None, shape, none, &[0.0; 2], &[1.0; 3], &fixed),
         wrong("variance", 3, 2)
     );
     assert_eq!(
-        inference(&x, shape, none, &[0.0; 1], &[1.0; 2], &fixed),
+        inference(&x, None, shape, none, &[0.0; 1], &[1.0; 2], &fixed),
         wrong("mean", 1, 2)
     );
 }

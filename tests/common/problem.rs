@@ -269,8 +269,15 @@ impl Problem {
                 });
                 let mut step = || {
                     let options = self.training_options();
-                    reference::training(&self.x, self.shape, parameters, &options, state.as_mut())
-                        .expect("a problem that can be computed")
+                    reference::training(
+                        &self.x,
+                        None,
+                        self.shape,
+                        parameters,
+                        &options,
+                        state.as_mut(),
+                    )
+                    .expect("a problem that can be computed")
                 };
                 let forward = (1..self.steps).fold(step(), |_, _| step());
                 let deviation = forward.variance.iter().map(|v| v.sqrt()).collect();
@@ -283,6 +290,7 @@ impl Problem {
             Statistics::Given { state, .. } => Exact {
                 y: reference::inference(
                     &self.x,
+                    None,
                     self.shape,
                     parameters,
                     &state.mean,

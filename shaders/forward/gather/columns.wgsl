@@ -2,22 +2,24 @@
 // holds one access of each. A lane walks down the rows, so that nothing crosses lanes.
 
 fn frame(work: Work) -> M {
+    let at = starts();
     let first = work.row_begin;
     let middle = (work.row_begin + work.row_end) / 2u;
     let last = work.row_end - 1u;
     return median(
-        load_x(work.x + first * params.row_stride),
-        load_x(work.x + middle * params.row_stride),
-        load_x(work.x + last * params.row_stride),
+        load_x(at, work.start + first * params.row_stride),
+        load_x(at, work.start + middle * params.row_stride),
+        load_x(at, work.start + last * params.row_stride),
     );
 }
 
 fn gather(work: Work, frame: M) -> Moments {
+    let at = starts();
     var tally = new_tally(frame);
     var block = min(FIRST_BLOCK, params.block);
     let step = TEAM_ROWS * params.row_stride;
     var row = work.row;
-    var i = work.x + row * params.row_stride;
+    var i = work.start + row * params.row_stride;
     while row < work.row_end {
         let left = (work.row_end - row + TEAM_ROWS - 1u) / TEAM_ROWS;
         let count = min(block, left);
@@ -27,15 +29,15 @@ fn gather(work: Work, frame: M) -> Moments {
         var squares = V(0.0);
         // four accesses in flight
         for (; i + 3u * step < end; i += 4u * step) {
-            let a = load_x(i) - center;
-            let b = load_x(i + step) - center;
-            let c = load_x(i + 2u * step) - center;
-            let d = load_x(i + 3u * step) - center;
+            let a = load_x(at, i) - center;
+            let b = load_x(at, i + step) - center;
+            let c = load_x(at, i + 2u * step) - center;
+            let d = load_x(at, i + 3u * step) - center;
             sum += (a + b) + (c + d);
             squares += (a * a + b * b) + (c * c + d * d);
         }
         for (; i < end; i += step) {
-            let a = load_x(i) - center;
+            let a = load_x(at, i) - center;
             sum += a;
             squares += a * a;
         }

@@ -13,15 +13,16 @@ fn frame(work: Work) -> M {
 
 // Value number `index` of each of the four channels.
 fn channel_values(work: Work, row: u32, index: u32) -> M {
-    let i = work.x + row * params.row_stride;
-    let at = vec4(0u, 1u, 2u, 3u) * params.columns + index;
-    let access = at / 4u;
-    let part = at % 4u;
+    let at = starts();
+    let i = work.start + row * params.row_stride;
+    let position = vec4(0u, 1u, 2u, 3u) * params.columns + index;
+    let access = position / 4u;
+    let part = position % 4u;
     return M(
-        load_x_value(i + access.x, part.x),
-        load_x_value(i + access.y, part.y),
-        load_x_value(i + access.z, part.z),
-        load_x_value(i + access.w, part.w),
+        load_x_value(at, i + access.x, part.x),
+        load_x_value(at, i + access.y, part.y),
+        load_x_value(at, i + access.z, part.z),
+        load_x_value(at, i + access.w, part.w),
     );
 }
 
@@ -35,7 +36,7 @@ fn gather(work: Work, frame: M) -> Moments {
         var sum = M(0.0);
         var squares = M(0.0);
         for (var k = 0u; k < four_channels(); k++) {
-            let sums = sum_channel(work.x, row, stop, k, component(tally.center, k));
+            let sums = sum_channel(work.start, row, stop, k, component(tally.center, k));
             sum = with_channel(sum, k, sum4(sums.sum));
             squares = with_channel(squares, k, sum4(sums.squares));
         }
@@ -51,30 +52,31 @@ struct Sums {
     squares: V,
 }
 
-fn sum_channel(x: u32, row_begin: u32, row_end: u32, k: u32, center: f32) -> Sums {
+fn sum_channel(first: u32, row_begin: u32, row_end: u32, k: u32, center: f32) -> Sums {
+    let at = starts();
     let quarter = quarter(k);
     let position = vec4(0u, 1u, 2u, 3u);
     let row_stride = params.row_stride;
     var sums: Sums;
     for (var row = row_begin; row < row_end; row++) {
-        let start = x + row * row_stride;
+        let start = first + row * row_stride;
         var i = start + quarter.first_whole;
         let end = start + quarter.end_whole;
         if quarter.before > 0u {
-            add(&sums, select(V(0.0), load_x(i - 1u) - center, position >= vec4(quarter.before)));
+            add(&sums, select(V(0.0), load_x(at, i - 1u) - center, position >= vec4(quarter.before)));
         }
         // two accesses in flight
         for (; i + 1u < end; i += 2u) {
-            let a = load_x(i) - center;
-            let b = load_x(i + 1u) - center;
+            let a = load_x(at, i) - center;
+            let b = load_x(at, i + 1u) - center;
             sums.sum += a + b;
             sums.squares += a * a + b * b;
         }
         if i < end {
-            add(&sums, load_x(i) - center);
+            add(&sums, load_x(at, i) - center);
         }
         if quarter.after > 0u {
-            add(&sums, select(V(0.0), load_x(end) - center, position < vec4(quarter.after)));
+            add(&sums, select(V(0.0), load_x(at, end) - center, position < vec4(quarter.after)));
         }
     }
     return sums;
@@ -83,8 +85,4 @@ fn sum_channel(x: u32, row_begin: u32, row_end: u32, k: u32, center: f32) -> Sum
 fn add(sums: ptr<function, Sums>, a: V) {
     (*sums).sum += a;
     (*sums).squares += a * a;
-}
-
-fn sum4(v: vec4<f32>) -> f32 {
-    return (v.x + v.y) + (v.z + v.w);
 }

@@ -1,17 +1,19 @@
 // Moments, inner contiguous (channels-first): a unit is one channel, or a split of it; a row is a run of its values.
 
 fn frame(work: Work) -> M {
+    let at = starts();
     let first = work.row_begin * params.row_stride + work.column_begin;
     let middle = (work.row_begin + work.row_end) / 2u * params.row_stride + (work.column_begin + work.column_end) / 2u;
     let last = (work.row_end - 1u) * params.row_stride + work.column_end - 1u;
     return median(
-        load_x_value(work.x + first, 0u),
-        load_x_value(work.x + middle, 0u),
-        load_x_value(work.x + last, WIDTH - 1u),
+        load_x_value(at, work.start + first, 0u),
+        load_x_value(at, work.start + middle, 0u),
+        load_x_value(at, work.start + last, WIDTH - 1u),
     );
 }
 
 fn gather(work: Work, frame: M) -> Moments {
+    let at = starts();
     var tally = new_tally(frame);
     var block = min(FIRST_BLOCK, params.block);
     let step = TEAM_COLUMNS;
@@ -21,20 +23,20 @@ fn gather(work: Work, frame: M) -> Moments {
     var squares = V(0.0);
     var count = 0u;
     for (var row = work.row; row < work.row_end; row += TEAM_ROWS) {
-        let end = work.x + row * row_stride + work.column_end;
-        var i = work.x + row * row_stride + work.column;
+        let end = work.start + row * row_stride + work.column_end;
+        var i = work.start + row * row_stride + work.column;
         while i < end {
             let stop = min(end, i + block * step);
             count += (stop - i + step - 1u) / step;
             // two accesses in flight
             for (; i + step < stop; i += 2u * step) {
-                let a = load_x(i) - center;
-                let b = load_x(i + step) - center;
+                let a = load_x(at, i) - center;
+                let b = load_x(at, i + step) - center;
                 sum += a + b;
                 squares += a * a + b * b;
             }
             if i < stop {
-                let a = load_x(i) - center;
+                let a = load_x(at, i) - center;
                 sum += a;
                 squares += a * a;
                 i += step;

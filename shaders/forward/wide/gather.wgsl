@@ -1,5 +1,4 @@
-// Moments, channels contiguous, for software adapters where every row starts a page: a lane owns four accesses of each
-// row, as far apart as there are lanes, so that a workgroup reads four times as much of a page before it goes to the next.
+// Moments, channels contiguous, a lane's four groups at once: see walk/wide.wgsl.
 
 struct Four {
     a: M,
@@ -15,11 +14,8 @@ struct FourMoments {
     d: Moments,
 }
 
-// Groups from one of a lane's four to the next.
-const APART: u32 = UNITS_ACROSS;
-
-fn load_four(i: u32) -> Four {
-    return Four(load_x(i), load_x(i + APART), load_x(i + 2u * APART), load_x(i + 3u * APART));
+fn load_four(at: Starts, i: u32) -> Four {
+    return Four(load_x(at, i), load_x(at, i + APART), load_x(at, i + 2u * APART), load_x(at, i + 3u * APART));
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
@@ -28,15 +24,13 @@ fn main(invocation: Invocation) {
     if !work.valid {
         return;
     }
-    // units are numbered lane by lane: every UNITS_ACROSS of them skip three times as many groups
-    let unit = work.group - params.first_group;
-    let skipped = unit / UNITS_ACROSS * (3u * UNITS_ACROSS);
-    let x = work.x + skipped;
+    let start = wide_start(work);
+    let at = starts();
 
     let row_stride = params.row_stride;
-    let first = load_four(x + work.row_begin * row_stride);
-    let middle = load_four(x + (work.row_begin + work.row_end) / 2u * row_stride);
-    let last = load_four(x + (work.row_end - 1u) * row_stride);
+    let first = load_four(at, start + work.row_begin * row_stride);
+    let middle = load_four(at, start + (work.row_begin + work.row_end) / 2u * row_stride);
+    let last = load_four(at, start + (work.row_end - 1u) * row_stride);
     let frame = Four(
         median(first.a, middle.a, last.a),
         median(first.b, middle.b, last.b),
@@ -50,7 +44,7 @@ fn main(invocation: Invocation) {
     var d = new_tally(frame.d);
     var block = min(FIRST_BLOCK, params.block);
     var row = work.row;
-    var i = x + row * row_stride;
+    var i = start + row * row_stride;
     while row < work.row_end {
         let stop = min(work.row_end, row + block);
         let count = stop - row;
@@ -59,7 +53,7 @@ fn main(invocation: Invocation) {
         var squares = Four();
         let end = i + count * row_stride;
         for (; i < end; i += row_stride) {
-            let values = load_four(i);
+            let values = load_four(at, i);
             let va = values.a - center.a;
             let vb = values.b - center.b;
             let vc = values.c - center.c;
@@ -81,5 +75,5 @@ fn main(invocation: Invocation) {
         block = min(block * BLOCK_GROWTH, params.block);
     }
     let moments = FourMoments(moments_of(a), moments_of(b), moments_of(c), moments_of(d));
-    finish_four(work, x, work.group + skipped, frame, moments);
+    finish_four(work, start, wide_group(work), frame, moments);
 }

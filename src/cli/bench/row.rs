@@ -150,7 +150,7 @@ fn on_cpu(problem: &Problem, processor: Processor) -> Contender<'_> {
             };
             Box::new(move |times| {
                 for _ in 0..times {
-                    inference(x, &mut y, shape, parameters, mean, variance, &options)?;
+                    inference(x, None, &mut y, shape, parameters, mean, variance, &options)?;
                 }
                 Ok(())
             })
@@ -181,7 +181,16 @@ fn on_cpu(problem: &Problem, processor: Processor) -> Contender<'_> {
                         remainder,
                         invstd,
                     };
-                    training(x, &mut y, shape, parameters, &options, running, Some(saved))?;
+                    training(
+                        x,
+                        None,
+                        &mut y,
+                        shape,
+                        parameters,
+                        &options,
+                        running,
+                        Some(saved),
+                    )?;
                 }
                 Ok(())
             })

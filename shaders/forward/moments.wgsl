@@ -6,6 +6,8 @@ struct Moments {
     m2: M,
 }
 
+alias Gathered = Moments;
+
 fn no_moments() -> Moments {
     return Moments(0u, M(0.0), M(0.0));
 }
@@ -62,4 +64,18 @@ fn median(a: M, b: M, c: M) -> M {
 // Compilers may reassociate (frame + d) - frame to d: behind integers they cannot see the sum.
 fn opaque(value: M) -> M {
     return bitcast<M>(bitcast<U>(value) ^ U(params.zero));
+}
+
+struct ExactMean {
+    mean: M,
+    remainder: M,
+}
+
+// The correctly rounded mean, and what rounding cut off (Dekker 1971: exact with the larger summand first).
+fn mean_in_two_parts(frame: M, from_frame: M) -> ExactMean {
+    let mean = opaque(frame + from_frame);
+    let frame_larger = abs(frame) >= abs(from_frame);
+    let larger = select(from_frame, frame, frame_larger);
+    let smaller = select(frame, from_frame, frame_larger);
+    return ExactMean(mean, (larger - mean) + smaller);
 }

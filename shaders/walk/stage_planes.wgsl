@@ -1,34 +1,19 @@
 // Stage, inner contiguous with few values of a channel in a row (7x7): a unit is rows that go through all channels, walked
 // along memory. Jumping from row to row for each channel would lose the processor's prefetcher.
 
-struct Plane {
-    mean: V,
-    scale: V,
-    shift: V,
-}
-
 // The coefficients of an access whose first value is value number `position` of `channel`: of that channel, and of the
 // next for what is beyond its values.
-fn plane_coefficients(channel: u32, position: u32) -> Plane {
+fn plane_coefficients(channel: u32, position: u32) -> Coefficients {
     let own = params.inner - position;
-    let a = coefficients(channel);
-    let b = coefficients(channel + u32(own < WIDTH));
-    let next = vec4(0u, 1u, 2u, 3u) >= vec4(own);
-    return Plane(
-        select(V(a.mean), V(b.mean), next),
-        select(V(a.scale), V(b.scale), next),
-        select(V(a.shift), V(b.shift), next),
-    );
-}
-
-fn apply_plane(x: V, plane: Plane) -> V {
-    return (x - plane.mean) * plane.scale + plane.shift;
+    let a = channel_of(channel);
+    let b = channel_of(channel + u32(own < WIDTH));
+    return blend(a, b, vec4(0u, 1u, 2u, 3u) >= vec4(own));
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(invocation: Invocation) {
     let work = locate(invocation.lane, invocation.workgroup);
-    let y = work.y - work.x;
+    let at = starts();
     let step = params.row_stride;
     let first = (params.first_column + work.column) * WIDTH;
     // from access to access, without a division for each
@@ -37,7 +22,7 @@ fn main(invocation: Invocation) {
     var row = work.row;
     while row < work.row_end {
         let four = row + 4u <= work.row_end;
-        let start = work.x + row * step;
+        let start = work.start + row * step;
         let end = start + work.column_end;
         var channel = first / params.inner;
         var position = first % params.inner;
@@ -45,16 +30,16 @@ fn main(invocation: Invocation) {
             let plane = plane_coefficients(channel, position);
             if four {
                 // four rows in flight
-                let a = load_x(i);
-                let b = load_x(i + step);
-                let c = load_x(i + 2u * step);
-                let d = load_x(i + 3u * step);
-                store_y(y + i, apply_plane(a, plane));
-                store_y(y + i + step, apply_plane(b, plane));
-                store_y(y + i + 2u * step, apply_plane(c, plane));
-                store_y(y + i + 3u * step, apply_plane(d, plane));
+                let a = load(at, i);
+                let b = load(at, i + step);
+                let c = load(at, i + 2u * step);
+                let d = load(at, i + 3u * step);
+                store(at, i, a, plane);
+                store(at, i + step, b, plane);
+                store(at, i + 2u * step, c, plane);
+                store(at, i + 3u * step, d, plane);
             } else {
-                store_y(y + i, apply_plane(load_x(i), plane));
+                store(at, i, load(at, i), plane);
             }
             position += values_on;
             let over = position >= params.inner;

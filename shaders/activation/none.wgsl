@@ -1,0 +1,4 @@
+// The identity.
+fn activate(z: V) -> V {
+    return z;
+}

@@ -1,0 +1,16 @@
+// max(z, 0); a NaN stays.
+fn passes(z: V) -> B {
+    return !(z <= V(0.0));
+}
+
+fn blocked(v: V) -> V {
+    return V(0.0);
+}
+
+fn activate(z: V) -> V {
+    return select(V(0.0), z, passes(z));
+}
+
+fn backpropagate(dy: V, z: V) -> V {
+    return select(V(0.0), dy, passes(z));
+}

@@ -1,0 +1,22 @@
+// What the backward pass does to one access: g = dy * activation'(z), d_residual = g, and
+//     dx = gamma * invstd * (g - dbeta / n - xhat * dgamma / n)
+// as scale * (g - (x - mean) * slope - offset). The mean is the rounded one; its remainder is in the offset.
+struct Loaded {
+    x: V,
+    dy: V,
+    evidence: Evidence,
+}
+
+fn load(at: Starts, i: u32) -> Loaded {
+    return Loaded(load_x(at, i), load_grad_output(at, i), load_evidence(at, i));
+}
+
+fn store(at: Starts, i: u32, loaded: Loaded, c: Coefficients) {
+    let g = gradient(loaded, c);
+    store_grad_residual(at, i, g);
+    if BATCH {
+        store_grad_input(at, i, c.scale * ((g - (loaded.x - c.mean) * c.slope) - c.offset));
+    } else {
+        store_grad_input(at, i, c.scale * g);
+    }
+}

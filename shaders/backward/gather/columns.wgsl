@@ -1,0 +1,36 @@
+// Sums, channels contiguous (channels-last and 2-D): a unit is WIDTH neighbouring channels, or a split of them; a row holds
+// one access of each. A lane walks down the rows, so that nothing crosses lanes.
+fn gather(work: Work, channel: Channel) -> Gathered {
+    let at = starts();
+    let c = spread(channel);
+    let step = TEAM_ROWS * params.row_stride;
+    var tally = Tally();
+    var row = work.row;
+    var i = work.start + row * params.row_stride;
+    while row < work.row_end {
+        let left = (work.row_end - row + TEAM_ROWS - 1u) / TEAM_ROWS;
+        let count = min(params.block, left);
+        let end = i + count * step;
+        var sum = V(0.0);
+        var products = V(0.0);
+        // two accesses in flight
+        for (; i + step < end; i += 2u * step) {
+            let a = load(at, i);
+            let b = load(at, i + step);
+            let ga = gradient(a, c);
+            let gb = gradient(b, c);
+            sum += ga + gb;
+            products += ga * (a.x - c.mean) + gb * (b.x - c.mean);
+        }
+        if i < end {
+            let a = load(at, i);
+            let ga = gradient(a, c);
+            sum += ga;
+            products += ga * (a.x - c.mean);
+            i += step;
+        }
+        absorb(&tally, Gathered(sum, products));
+        row += count * TEAM_ROWS;
+    }
+    return sums_of(tally);
+}

@@ -1,0 +1,44 @@
+// Sums, inner contiguous (channels-first): a unit is one channel, or a split of it; a row is a run of its values.
+fn gather(work: Work, channel: Channel) -> Gathered {
+    let at = starts();
+    let c = spread(channel);
+    let step = TEAM_COLUMNS;
+    let row_stride = params.row_stride;
+    let block = params.block;
+    var tally = Tally();
+    var sum = V(0.0);
+    var products = V(0.0);
+    var count = 0u;
+    for (var row = work.row; row < work.row_end; row += TEAM_ROWS) {
+        let end = work.start + row * row_stride + work.column_end;
+        var i = work.start + row * row_stride + work.column;
+        while i < end {
+            let stop = min(end, i + block * step);
+            count += (stop - i + step - 1u) / step;
+            // two accesses in flight
+            for (; i + step < stop; i += 2u * step) {
+                let a = load(at, i);
+                let b = load(at, i + step);
+                let ga = gradient(a, c);
+                let gb = gradient(b, c);
+                sum += ga + gb;
+                products += ga * (a.x - c.mean) + gb * (b.x - c.mean);
+            }
+            if i < stop {
+                let a = load(at, i);
+                let ga = gradient(a, c);
+                sum += ga;
+                products += ga * (a.x - c.mean);
+                i += step;
+            }
+            if count >= block {
+                absorb(&tally, Gathered(fold(sum), fold(products)));
+                sum = V(0.0);
+                products = V(0.0);
+                count = 0u;
+            }
+        }
+    }
+    absorb(&tally, Gathered(fold(sum), fold(products)));
+    return sums_of(tally);
+}

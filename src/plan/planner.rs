@@ -1,0 +1,614 @@
+//! Programs of stages: over which windows, in which splits.
+
+use std::ops::Range;
+
+use super::geometry::{Geometry, Walk, Window};
+use super::grid::{Area, Splits, dispatches};
+use super::{Dispatch, Lanes, Needs, Parameters, Program, Stage};
+use crate::element::Element;
+use crate::error::PlanError;
+use crate::limits::Limits;
+use crate::packed::Packed;
+use crate::shape::Shape;
+use crate::tuning::{Team, Tuning};
+
+/// Storage bindings that a stage may have on every device.
+const MOST_BINDINGS: usize = 8;
+
+/// Values that have their bits in one word of a mask.
+pub(crate) const MASK_WORD: u64 = 32;
+
+/// Accesses in a row of a channel up to which its runs are short: 256 bytes, four cache lines.
+const SHORT_RUN: u64 = 16;
+
+/// Turns that a lane's nest of loops may take. Mesa's lavapipe 22 ends a nest after 65535 turns, those of inner loops
+/// counted, whatever is left to do; 25 does not. That many turns are more than enough work for a lane anywhere.
+const MOST_TURNS: u64 = 65_000;
+
+/// The stages of a program that looks at whole channels before it writes values.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stages {
+    /// Partial results of every unit.
+    pub gather: Stage,
+    /// From the partial results of a channel to its coefficients.
+    pub finalize: Stage,
+    /// Both in one dispatch.
+    pub whole: Option<Stage>,
+    /// What writes the values, where any are written.
+    pub apply: Option<Stage>,
+    /// All in one dispatch.
+    pub fused: Option<Stage>,
+}
+
+/// What planning a program goes by.
+pub(super) struct Planner<'a> {
+    limits: &'a Limits,
+    tuning: &'a Tuning,
+    needs: &'a Needs,
+    shape: Shape,
+    geometry: Geometry,
+    /// Values that a window may span.
+    window: u64,
+    /// Widest access of values in words, wherever channels start.
+    words: u64,
+    pub parameters: Parameters,
+}
+
+/// The values that one binding holds wherever the tensor starts, in whole words of a mask: so few that four times as many
+/// are still counted in 32 bits, as indices a few strides ahead are.
+fn window_values(limits: &Limits, element: Element) -> u64 {
+    let bytes = limits.binding_bytes.min(element.bytes() << 29) - limits.offset_alignment;
+    let values = bytes / element.bytes();
+    if values < MASK_WORD {
+        values / 4 * 4
+    } else {
+        values / MASK_WORD * MASK_WORD
+    }
+}
+
+impl<'a> Planner<'a> {
+    /// For tensors that all start at multiples of four values, or for any.
+    pub fn new(
+        limits: &'a Limits,
+        tuning: &'a Tuning,
+        needs: &'a Needs,
+        shape: Shape,
+        aligned: bool,
+    ) -> Self {
+        let window = window_values(limits, needs.element);
+        let n = shape.values_per_channel();
+        let widths: &[u64] = match (aligned, needs.element) {
+            (true, Element::F32) => &[4, 1],
+            (true, Element::F16 | Element::Bf16) => &[4, 2, 1],
+            (false, Element::F32) => &[1],
+            (false, Element::F16 | Element::Bf16) => &[2, 1],
+        };
+        let fits = widths
+            .iter()
+            .find(|&&width| shape.len().is_multiple_of(width));
+        Self {
+            limits,
+            tuning,
+            needs,
+            shape,
+            geometry: Geometry::new(shape, widths, tuning.team, window),
+            window,
+            // of an odd number of halves the last word is shared with what follows
+            words: fits.map_or(1, |&width| width.max(needs.element.per_word())),
+            parameters: Parameters {
+                vector_stride: u32::try_from(Packed::new(shape.channels()).stride())
+                    .expect("packed vectors fit into a binding"),
+                inner: u32::try_from(shape.inner()).unwrap_or(u32::MAX),
+                inverse_count: if n == 0 { 0.0 } else { (1.0 / n as f64) as f32 },
+                bessel: 1.0,
+                ..Parameters::default()
+            },
+        }
+    }
+
+    fn all(&self) -> Vec<Window> {
+        self.geometry.windows(0..self.geometry.groups, self.window)
+    }
+
+    fn lanes(&self, window: &Window) -> Lanes {
+        Lanes::for_tensor(self.tuning, &self.geometry, window)
+    }
+
+    /// Splits of a window that keep the adapter busy.
+    fn splits(&self, window: &Window) -> Splits {
+        let size = |range: &Range<u64>| range.end - range.start;
+        let across = self.lanes(window).units_across;
+        let useful = window.len(&self.geometry).saturating_mul(across)
+            / u64::from(self.tuning.values_per_workgroup);
+        let units = useful.clamp(1, u64::from(self.tuning.workgroups) * across);
+        let mut wanted = units.div_ceil(size(&window.groups));
+        let (rows, columns) = (size(&window.rows), size(&window.columns));
+        loop {
+            let (splits, most) = match self.geometry.walk {
+                Walk::Rows => (Splits::new(rows, columns, wanted), rows * columns),
+                // the channels of a group share its columns
+                _ => (Splits::new(rows, 1, wanted).with_all_columns(columns), rows),
+            };
+            if wanted >= most || self.turns(window, splits) <= MOST_TURNS {
+                return splits;
+            }
+            wanted *= 2;
+        }
+    }
+
+    /// At most so many turns a lane's loops take over one split, statistics or normalize.
+    fn turns(&self, window: &Window, splits: Splits) -> u64 {
+        let lanes = self.lanes(window);
+        let rows = splits.split_rows.div_ceil(lanes.team_rows);
+        let columns = splits.split_columns.div_ceil(lanes.team_columns);
+        match self.geometry.walk {
+            // two accesses a turn, and the turns of the loops around them
+            Walk::Rows => rows * (columns / 2 + columns / 32 + 4),
+            Walk::Quads => rows * (columns / 2 + 16),
+            _ => rows + rows / 8 + 8,
+        }
+    }
+
+    /// Whether a lane has four accesses of each row: where every row starts a page, and neighbouring rows' accesses have
+    /// little of the memory system in common.
+    fn is_wide(&self) -> bool {
+        self.geometry.walk == Walk::Columns
+            && self.geometry.width == 4
+            && self.tuning.team == Team::Lane
+            && (16 * self.geometry.row_stride).is_multiple_of(4096)
+    }
+
+    /// Statistics of a window, alone or with what follows on them.
+    fn gather(
+        &self,
+        to: &mut Vec<Dispatch>,
+        stage: Stage,
+        window: &Window,
+        splits: Splits,
+        parameters: Parameters,
+    ) {
+        let wide = if self.is_wide() {
+            let four = 4 * u64::from(self.tuning.workgroup_size);
+            (window.groups.end - window.groups.start) / four * four
+        } else {
+            0
+        };
+        let wide = window.groups.start + wide;
+        let part = |groups: Range<u64>| {
+            self.geometry
+                .window(window.rows.clone(), groups, window.columns.clone())
+        };
+        if wide > window.groups.start {
+            let geometry = Geometry {
+                walk: Walk::Wide,
+                ..self.geometry
+            };
+            let mut window = part(window.groups.start..wide);
+            // a unit for four groups
+            window.groups.end = window.groups.start + (wide - window.groups.start) / 4;
+            let area = Area {
+                geometry: &geometry,
+                window: &window,
+                splits,
+                lanes: self.lanes(&window),
+            };
+            self.push(to, stage, area, parameters);
+        }
+        if wide < window.groups.end {
+            let rest = part(wide..window.groups.end);
+            self.push(to, stage, self.area(&rest, splits), parameters);
+        }
+    }
+
+    fn push(&self, to: &mut Vec<Dispatch>, stage: Stage, area: Area<'_>, parameters: Parameters) {
+        let by = (self.limits, self.tuning);
+        let kind = (stage, self.needs.element);
+        to.extend(dispatches(kind, area, by, parameters));
+    }
+
+    /// A window of the tensor as it is.
+    fn area<'b>(&'b self, window: &'b Window, splits: Splits) -> Area<'b> {
+        Area {
+            geometry: &self.geometry,
+            window,
+            splits,
+            lanes: self.lanes(window),
+        }
+    }
+
+    /// Whether every channel can belong to one workgroup (or lane) without leaving the adapter idle.
+    fn keeps_channels_whole(&self, windows: &[Window]) -> bool {
+        windows.iter().all(|window| {
+            window.has_whole_channels(&self.geometry) && self.splits(window).count() == 1
+        })
+    }
+
+    /// Whether a unit's values are whole words, so that no two units write one.
+    fn stores_by_units(&self) -> bool {
+        self.geometry.width >= self.needs.element.per_word()
+    }
+
+    /// Whether such channels are also best gone over again right where they were gathered.
+    fn fuses(&self) -> bool {
+        match self.geometry.walk {
+            _ if !self.stores_by_units() => false,
+            Walk::Rows | Walk::Quads => true,
+            Walk::Columns if self.is_wide() => true,
+            // down one column stores are slow, unless the cache holds the tensor
+            _ => self.bytes() <= self.tuning.fused_bytes,
+        }
+    }
+
+    /// Bytes of a tensor.
+    fn bytes(&self) -> u64 {
+        self.needs.element.bytes() * self.geometry.values()
+    }
+
+    /// A stage that writes values from coefficients that are there, over the whole tensor.
+    pub fn elementwise(&self, to: &mut Vec<Dispatch>, stage: Stage) -> Result<(), PlanError> {
+        if self.shape.is_empty() {
+            return Ok(());
+        }
+        if !self.stores_by_units() {
+            return self.by_words(to, stage);
+        }
+        for window in &self.all() {
+            if self.has_short_runs() {
+                self.normalize_planes(to, stage, window);
+            } else if self.geometry.walk == Walk::Columns {
+                self.normalize_columns(to, stage, window);
+            } else {
+                let area = self.area(window, self.splits(window));
+                self.push(to, stage, area, self.parameters);
+            }
+        }
+        Ok(())
+    }
+
+    /// Values word by word, wherever channels start.
+    fn by_words(&self, to: &mut Vec<Dispatch>, stage: Stage) -> Result<(), PlanError> {
+        let (channels, inner) = (self.shape.channels(), self.shape.inner());
+        // positions from the start of a channel's row to the end of a window are counted in 32 bits
+        if inner > 1 << 31 {
+            return Err(PlanError::HalfRow { given: inner });
+        }
+        for values in self.spans() {
+            let parameters = Parameters {
+                channels: channels as u32,
+                first_channel: (values.start / inner % channels) as u32,
+                first_value: (values.start % inner) as u32,
+                ..self.parameters
+            };
+            self.push_words(to, stage, values, self.words, 1, parameters);
+        }
+        Ok(())
+    }
+
+    /// The mask, made of the output.
+    pub fn mask(&self, to: &mut Vec<Dispatch>) {
+        for values in self.spans() {
+            let accesses = MASK_WORD / self.words;
+            self.push_words(
+                to,
+                Stage::Mask,
+                values,
+                MASK_WORD,
+                accesses + 2,
+                self.parameters,
+            );
+        }
+    }
+
+    /// The tensor in windows, wherever channels start.
+    fn spans(&self) -> impl Iterator<Item = Range<u64>> + '_ {
+        let starts = (0..self.shape.len()).step_by(self.window as usize);
+        starts.map(|start| start..self.shape.len().min(start + self.window))
+    }
+
+    /// A window as one row of columns that have so many values each and take a lane so many turns.
+    fn push_words(
+        &self,
+        to: &mut Vec<Dispatch>,
+        stage: Stage,
+        values: Range<u64>,
+        per_column: u64,
+        turns: u64,
+        parameters: Parameters,
+    ) {
+        let columns = (values.end - values.start).div_ceil(per_column);
+        let geometry = Geometry {
+            walk: Walk::Words,
+            width: self.words,
+            rows: 1,
+            groups: 1,
+            columns,
+            row_stride: columns,
+            group_stride: 0,
+            channels_per_group: 1,
+        };
+        let lanes = Lanes::for_columns(self.tuning, columns);
+        let useful = (values.end - values.start) / u64::from(self.tuning.values_per_workgroup);
+        let longest = MOST_TURNS / turns * lanes.team_columns;
+        let wanted = useful
+            .clamp(1, u64::from(self.tuning.workgroups))
+            .max(columns.div_ceil(longest));
+        let window = Window {
+            rows: 0..1,
+            groups: 0..1,
+            columns: 0..columns,
+            values,
+        };
+        let area = Area {
+            geometry: &geometry,
+            window: &window,
+            splits: Splits::new(1, columns, wanted),
+            lanes,
+        };
+        self.push(to, stage, area, parameters);
+    }
+
+    /// Whether a channel's runs are so short, in a tensor so large, that walking one channel from row to row is slow.
+    fn has_short_runs(&self) -> bool {
+        let short = match self.geometry.walk {
+            Walk::Rows => self.geometry.width == 4 && self.geometry.columns <= SHORT_RUN,
+            Walk::Quads => self.geometry.columns <= 4 * SHORT_RUN,
+            _ => false,
+        };
+        short
+            && self.tuning.team == Team::Lane
+            && self.geometry.rows > 1
+            && self.bytes() > self.tuning.cache_bytes
+    }
+
+    /// Rows that go through all channels are the columns of one group.
+    fn normalize_planes(&self, to: &mut Vec<Dispatch>, stage: Stage, window: &Window) {
+        let per_group = self.geometry.columns;
+        let columns = window.groups.start * per_group..window.groups.end * per_group;
+        let geometry = Geometry {
+            walk: Walk::Planes,
+            channels_per_group: 1,
+            groups: 1,
+            columns: self.geometry.groups * per_group,
+            ..self.geometry
+        };
+        let window = Window {
+            groups: 0..1,
+            columns,
+            ..window.clone()
+        };
+        let rows = window.rows.end - window.rows.start;
+        let columns = window.columns.end - window.columns.start;
+        let row_splits = rows.div_ceil(4).min(u64::from(self.tuning.workgroups));
+        let mut split_rows = rows.div_ceil(row_splits).next_multiple_of(4);
+        let lanes = Lanes::for_columns(self.tuning, columns);
+        // four rows a turn, and the last ones one by one
+        let column_turns = columns.div_ceil(lanes.team_columns) + 2;
+        while split_rows > 4 && (split_rows / 4 + 3) * column_turns > MOST_TURNS {
+            split_rows = (split_rows / 2).next_multiple_of(4);
+        }
+        let split_rows = split_rows.min(rows);
+        let row_splits = rows.div_ceil(split_rows);
+        let splits = Splits::new(
+            1,
+            columns,
+            u64::from(self.tuning.workgroups).div_ceil(row_splits),
+        );
+        let splits = Splits {
+            split_rows,
+            row_splits,
+            ..splits
+        };
+        let area = Area {
+            geometry: &geometry,
+            window: &window,
+            splits,
+            lanes,
+        };
+        self.push(to, stage, area, self.parameters);
+    }
+
+    /// Channels-last: the groups of channels are the columns of one group.
+    fn normalize_columns(&self, to: &mut Vec<Dispatch>, stage: Stage, window: &Window) {
+        let geometry = Geometry {
+            groups: 1,
+            columns: self.geometry.groups,
+            ..self.geometry
+        };
+        let window = Window {
+            groups: 0..1,
+            columns: window.groups.clone(),
+            ..window.clone()
+        };
+        let (rows, columns) = (
+            window.rows.end - window.rows.start,
+            window.columns.end - window.columns.start,
+        );
+        let lanes = Lanes::for_columns(self.tuning, columns);
+        // long walks down the rows first: each pays for its coefficients once
+        let most_rows = rows.div_ceil(u64::from(self.tuning.tile_rows) * lanes.team_rows);
+        let values = 4 * u64::from(self.tuning.values_per_workgroup);
+        let wanted = (window.len(&geometry) / values).clamp(1, u64::from(self.tuning.workgroups));
+        let row_splits = wanted.min(most_rows);
+        let tile_columns = 4 * lanes.team_columns;
+        let column_splits = wanted
+            .div_ceil(row_splits)
+            .min(columns.div_ceil(tile_columns));
+        let split_columns = columns
+            .div_ceil(column_splits)
+            .next_multiple_of(tile_columns)
+            .min(columns);
+        let mut split_rows = rows.div_ceil(row_splits);
+        // four columns a turn, and the last ones apart
+        let column_turns = split_columns.div_ceil(tile_columns) + 3;
+        while split_rows > 1
+            && column_turns * (split_rows.div_ceil(lanes.team_rows) + 2) > MOST_TURNS
+        {
+            split_rows = split_rows.div_ceil(2);
+        }
+        let splits = Splits {
+            split_rows,
+            split_columns,
+            row_splits: rows.div_ceil(split_rows),
+            column_splits: columns.div_ceil(split_columns),
+        };
+        let area = Area {
+            geometry: &geometry,
+            window: &window,
+            splits,
+            lanes,
+        };
+        self.push(to, stage, area, self.parameters);
+    }
+
+    /// A program of these stages: in one dispatch where a channel belongs to one workgroup (or lane), else in parts.
+    pub fn program(&self, stages: Stages) -> Result<Program, PlanError> {
+        let mut program = Program {
+            coefficients: self.coefficients(),
+            ..Program::default()
+        };
+        let to = &mut program.dispatches;
+        if self.shape.is_empty() {
+            self.finalize(to, stages.finalize, 0..self.shape.channels(), 0);
+            // of no rows, but a binding is never empty
+            program.partials = self.needs.partial_bytes() * self.shape.channels();
+            return Ok(program);
+        }
+        let windows = self.all();
+        let whole = self.keeps_channels_whole(&windows);
+        let is_bindable = |stage: &Stage| stage.roles(self.needs).len() <= MOST_BINDINGS;
+        let fused = stages.fused.filter(is_bindable);
+        if let Some(fused) = fused.filter(|_| whole && self.fuses()) {
+            for window in &windows {
+                self.gather(to, fused, window, self.splits(window), self.parameters);
+            }
+            program.coefficients = 0;
+            return Ok(program);
+        }
+        if let Some(stage) = stages.whole.filter(is_bindable).filter(|_| whole) {
+            for window in &windows {
+                self.gather(to, stage, window, self.splits(window), self.parameters);
+            }
+        } else {
+            let in_parts = self.in_parts(stages, 0..self.geometry.groups)?;
+            program.dispatches = in_parts.dispatches;
+            program.partials = in_parts.partials;
+        }
+        if let Some(apply) = stages.apply {
+            self.elementwise(&mut program.dispatches, apply)?;
+        }
+        Ok(program)
+    }
+
+    /// Gather and finalize over some of the groups, whose partials fit into one binding.
+    fn in_parts(&self, stages: Stages, groups: Range<u64>) -> Result<Program, PlanError> {
+        let windows = self.geometry.windows(groups.clone(), self.window);
+        let splits: Vec<_> = windows.iter().map(|window| self.splits(window)).collect();
+        let per_group = self.geometry.channels_per_group;
+        let channels = (groups.end - groups.start) * per_group;
+
+        // windows over different groups number their splits alike; what a window's groups have before it counts
+        let mut first_splits = Vec::with_capacity(windows.len());
+        let mut seen = vec![0u64; (groups.end - groups.start) as usize];
+        for (window, splits) in windows.iter().zip(&splits) {
+            let range = (window.groups.start - groups.start) as usize
+                ..(window.groups.end - groups.start) as usize;
+            first_splits.push(seen[range.start]);
+            seen[range].iter_mut().for_each(|n| *n += splits.count());
+        }
+        let partials_per_channel = seen.iter().copied().max().unwrap_or(0);
+        let even = seen.iter().all(|&n| n == partials_per_channel);
+        let partials = partials_per_channel * channels;
+        let bytes = partials * self.needs.partial_bytes();
+        if !even || bytes > self.limits.binding_bytes {
+            let count = groups.end - groups.start;
+            if count == 1 {
+                return Err(PlanError::Limit {
+                    what: "the size of a storage binding",
+                    given: self.limits.binding_bytes,
+                    needed: bytes,
+                });
+            }
+            let middle = groups.start + count / 2;
+            let mut first = self.in_parts(stages, groups.start..middle)?;
+            let second = self.in_parts(stages, middle..groups.end)?;
+            first.dispatches.extend(second.dispatches);
+            first.partials = first.partials.max(second.partials);
+            return Ok(first);
+        }
+
+        let parameters = Parameters {
+            channels: channels as u32,
+            first_channel: (groups.start * per_group) as u32,
+            ..self.parameters
+        };
+        let mut dispatches = vec![];
+        for ((window, splits), first_split) in windows.iter().zip(splits).zip(first_splits) {
+            let parameters = Parameters {
+                first_split: first_split as u32,
+                ..parameters
+            };
+            self.gather(&mut dispatches, stages.gather, window, splits, parameters);
+        }
+        let first = groups.start * per_group;
+        let range = first..first + channels;
+        self.finalize(
+            &mut dispatches,
+            stages.finalize,
+            range,
+            partials_per_channel,
+        );
+        Ok(Program {
+            dispatches,
+            partials: bytes,
+            ..Program::default()
+        })
+    }
+
+    /// Values of the packed coefficients.
+    pub fn coefficients(&self) -> u64 {
+        if self.needs.writes_values() {
+            self.needs.coefficients() * u64::from(self.parameters.vector_stride)
+        } else {
+            0
+        }
+    }
+
+    /// The finalize stage of some channels, each with so many partials.
+    pub fn finalize(
+        &self,
+        to: &mut Vec<Dispatch>,
+        stage: Stage,
+        channels: Range<u64>,
+        partials: u64,
+    ) {
+        let count = channels.end - channels.start;
+        let parameters = Parameters {
+            channels: count as u32,
+            first_channel: channels.start as u32,
+            ..self.parameters
+        };
+        let geometry = Geometry {
+            walk: Walk::Rows,
+            width: 1,
+            rows: partials,
+            groups: count,
+            columns: 1,
+            row_stride: count,
+            group_stride: 1,
+            channels_per_group: 1,
+        };
+        let window = Window {
+            rows: 0..partials,
+            groups: channels,
+            columns: 0..1,
+            values: 0..0,
+        };
+        let area = Area {
+            geometry: &geometry,
+            window: &window,
+            splits: Splits::new(partials.max(1), 1, 1),
+            lanes: Lanes::for_partials(self.tuning, partials),
+        };
+        self.push(to, stage, area, parameters);
+    }
+}
