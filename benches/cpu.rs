@@ -1,14 +1,16 @@
 //! The processor's path beside the loops of a textbook. `cargo bench --bench cpu`
 //!
 //! Throughput counts the least traffic, as the command does: inference reads and writes the tensor once, training reads
-//! it twice. The library's path runs on all cores, the textbook's loops on one.
+//! it twice, and the backward pass reads two tensors twice and writes one. The library's path runs on all cores, the textbook's loops on one.
 
 use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use wgpu_batchnorm::cpu::{self, Parameters, RunningMut, SavedMut};
-use wgpu_batchnorm::{HostError, Inference, Shape, Training};
+use wgpu_batchnorm::cpu::{
+    self, GradientsMut, NormalizedBy, Parameters, RunningMut, Saved, SavedMut,
+};
+use wgpu_batchnorm::{Activation, Backward, HostError, Inference, Shape, Training};
 
 type TrainingPass = fn(
     &[f32],
@@ -30,6 +32,16 @@ type InferencePass = fn(
     &[f32],
     &Inference,
 ) -> Result<(), HostError>;
+type BackwardPass = fn(
+    &[f32],
+    &[f32],
+    Option<&[f32]>,
+    Shape,
+    Parameters<'_>,
+    NormalizedBy<'_>,
+    &Backward,
+    GradientsMut<'_>,
+) -> Result<(), HostError>;
 
 const TRAINING: [(&str, TrainingPass); 2] =
     [("cpu", cpu::training), ("textbook", cpu::textbook_training)];
@@ -37,6 +49,8 @@ const INFERENCE: [(&str, InferencePass); 2] = [
     ("cpu", cpu::inference),
     ("textbook", cpu::textbook_inference),
 ];
+const BACKWARD: [(&str, BackwardPass); 2] =
+    [("cpu", cpu::backward), ("textbook", cpu::textbook_backward)];
 
 fn shapes() -> [(&'static str, Shape); 3] {
     [
@@ -88,6 +102,45 @@ fn cpu(criterion: &mut Criterion) {
                         .expect("fitting slices");
                 });
             });
+        }
+        group.throughput(Throughput::Bytes(5 * 4 * shape.len()));
+        let dy: Vec<f32> = x.iter().rev().copied().collect();
+        let (mut dgamma, mut dbeta) = (zeros.clone(), zeros.clone());
+        let normalized_by = NormalizedBy::Batch(Saved {
+            mean: &zeros,
+            remainder: &zeros,
+            invstd: &ones,
+        });
+        for (path, pass) in BACKWARD {
+            for activation in [Activation::None, Activation::Relu] {
+                let options = Backward::default().activation(activation);
+                let name = match activation {
+                    Activation::None => "backward".into(),
+                    activation => format!("backward of {}", activation.name()),
+                };
+                group.bench_function(BenchmarkId::new(name, path), |bencher| {
+                    bencher.iter(|| {
+                        let gradients = GradientsMut {
+                            input: Some(black_box(&mut y)),
+                            gamma: Some(&mut dgamma),
+                            beta: Some(&mut dbeta),
+                            residual: None,
+                        };
+                        let (x, dy) = (black_box(&x), black_box(&dy));
+                        pass(
+                            x,
+                            dy,
+                            None,
+                            shape,
+                            parameters,
+                            normalized_by,
+                            &options,
+                            gradients,
+                        )
+                        .expect("fitting slices");
+                    });
+                });
+            }
         }
         group.finish();
     }

@@ -1,12 +1,11 @@
-//! The smallest use in a pipeline: normalize a batch by its own statistics, and read the result back.
+//! The smallest use in a pipeline: normalize a batch by its own statistics, in a compute pass of your own.
 //!
 //! `cargo run --release --example forward`
 
-use std::error::Error;
-
+use anyhow::Result;
 use wgpu_batchnorm::{Buffers, Gpu, GpuOptions, Kernels, Packed, Plan, Shape, Tensor, Training};
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<()> {
     // Any wgpu device and queue will do; `Gpu` is a short way to one.
     let gpu = Gpu::blocking(&GpuOptions::from_env())?;
     let kernels = Kernels::new(gpu.device());

@@ -343,6 +343,16 @@ impl Gpu {
 
     /// Reads a tensor back as values of type `T`, of any size that divides the tensor's bytes.
     ///
+    /// ```no_run
+    /// # async fn example(gpu: &wgpu_batchnorm::Gpu, y: &wgpu::Buffer) -> Result<(), wgpu_batchnorm::TransferError> {
+    /// use wgpu_batchnorm::Tensor;
+    ///
+    /// let y = gpu.download::<f32>(Tensor::whole(y)); // the copy is submitted here,
+    /// let y: Vec<f32> = y.await?; // and waited for here
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// Before it returns the future, the call creates a staging buffer of the tensor's size and submits a copy to it: what
     /// was submitted before is in the values, what comes after is not. An empty tensor submits nothing.
     ///

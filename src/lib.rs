@@ -74,6 +74,10 @@
 //! Nothing submits or waits but the conveniences that say so: [`Gpu::run`] submits; [`Gpu::wait`] waits; the reads of
 //! [`Gpu`] and [`Layer`] submit a copy and wait for it. [`Step::record`] sets the pass's pipeline and bind group 0.
 //!
+//! What waits comes twice: as a future ([`Gpu::request`], [`Plan::bind_checked`], [`Gpu::download`], [`Layer::read`]), and
+//! natively as a call that blocks. The futures run under any executor, in a browser too; those that read back poll the
+//! device themselves, as [`Gpu::download`] says.
+//!
 //! # Vectors per channel
 //!
 //! gamma and beta travel in one tensor, and so do the running statistics and what is saved for the backward pass.
@@ -98,23 +102,50 @@
 //! [`cpu`] is the fast path of the processor, with the numbers of the shaders. [`yardstick`] is the copy kernel that speeds
 //! are measured against.
 //!
+//! # Examples
+//!
+//! Each is one short file of the repository and of the package; `cargo run --release --example forward` runs the first.
+//!
+//! - `examples/forward.rs`: the smallest use in a pipeline, with an encoder and a pass of its own.
+//! - `examples/pytorch_layer.rs`: a [`Layer`] out of a PyTorch model's file, trained, inferred with and saved.
+//! - `examples/shared_pool.rs`: two layers and somebody else's shader in one pass, all tensors in one buffer.
+//! - `examples/without_blocking.rs`: no call that blocks, as browsers need it, and who polls the device.
+//!
 //! # Features
 //!
 //! | feature | what it adds | by default |
 //! |---|---|---|
-//! | `vulkan`, `metal`, `dx12`, `gles` | a backend of wgpu | yes |
-//! | `webgpu` | the browser's WebGPU, a backend of wgpu | no |
-//! | `cli` | the command `wgpu-batchnorm` and what it depends on | yes |
+//! | `vulkan` | wgpu's backend for Vulkan: Linux, Windows, Android; no effect elsewhere | yes |
+//! | `metal` | wgpu's backend for Metal: macOS and iOS; no effect elsewhere | yes |
+//! | `dx12` | wgpu's backend for Direct3D 12: Windows; no effect elsewhere | yes |
+//! | `gles` | wgpu's backend for OpenGL ES, where there is no driver for the others | yes |
+//! | `webgpu` | wgpu's backend for the WebGPU of a browser; no effect but on `wasm32-unknown-unknown` | no |
+//! | `cli` | the command `wgpu-batchnorm` and what it depends on; nothing in the library | yes |
+//!
+//! Without any backend the library compiles, but finds no adapter.
 //!
 //! As a dependency, turn the command off: `default-features = false, features = ["vulkan"]`. wgpu is re-exported as
 //! [`wgpu`](mod@wgpu); its major version is part of this API.
+//!
+//! The page [`architecture`] says how the crate works inside, and how to add to it.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    target_family = "wasm",
+    allow(
+        clippy::arc_with_non_send_sync,
+        reason = "wgpu's objects stay on their thread in a browser; natively the same `Arc`s cross threads"
+    )
+)]
 
 // The README's example is a test as well.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(doc)]
+#[doc = include_str!("../docs/architecture.md")]
+pub mod architecture {}
 
 mod activation;
 mod bind;

@@ -21,6 +21,17 @@ pub struct SubgroupSizes {
 }
 
 /// The limits that a plan is made for: of a device ([`Kernels::limits`](crate::Kernels::limits)), or invented.
+///
+/// ```
+/// use wgpu_batchnorm::{Limits, Plan, Shape, Training};
+///
+/// // The same tensor on a device whose bindings hold a quarter of it.
+/// let shape = Shape::channels_first(&[32, 64, 112, 112])?;
+/// let small = Limits { binding_bytes: shape.len(), ..Limits::default() };
+/// let plan = Plan::training(&small, shape, &Training::default())?;
+/// assert!(plan.dispatches().all(|dispatch| dispatch.window_bytes <= small.binding_bytes));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Limits {
     /// The kind of adapter.

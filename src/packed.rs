@@ -58,7 +58,17 @@ impl Packed {
         self.stride().saturating_mul(3)
     }
 
-    /// Packs vectors of `channels` values into one, the padding zero.
+    /// Packs vectors of `channels` values into one, the padding zero: `vectors.len()` times [`Packed::stride`] values.
+    ///
+    /// ```
+    /// use wgpu_batchnorm::Packed;
+    ///
+    /// let packed = Packed::new(2);
+    /// let parameters = packed.pack(&[&[1.0, 2.0], &[0.5, 0.25]])?; // gamma, beta
+    /// assert_eq!(parameters.len() as u64, packed.parameters());
+    /// assert_eq!(packed.vector(&parameters, 1), Some(&[0.5, 0.25][..]));
+    /// # Ok::<(), wgpu_batchnorm::VectorLengthError>(())
+    /// ```
     ///
     /// # Errors
     /// Where a vector does not have `channels` values.

@@ -45,6 +45,14 @@ impl Shape {
 
     /// The channels on any axis; a negative `axis` counts from the end. Rank 2 and up.
     ///
+    /// ```
+    /// use wgpu_batchnorm::Shape;
+    ///
+    /// let shape = Shape::with_axis(&[2, 3, 5, 7], -2)?;
+    /// assert_eq!((shape.outer(), shape.channels(), shape.inner()), (2 * 3, 5, 7));
+    /// # Ok::<(), wgpu_batchnorm::ShapeError>(())
+    /// ```
+    ///
     /// # Errors
     /// [`ShapeError::Rank`] below rank 2, [`ShapeError::Axis`] for an axis the tensor does not have,
     /// [`ShapeError::TooLarge`] where the bytes overflow 64 bits.

@@ -7,6 +7,18 @@ use crate::plan::DispatchInfo;
 
 /// A plan bound to tensors. Recording it is cheap, cannot fail, and creates no GPU object; it may be recorded any number
 /// of times, into any passes of its device.
+///
+/// ```no_run
+/// # fn example(device: &wgpu::Device, queue: &wgpu::Queue, layers: &[wgpu_batchnorm::Step]) {
+/// let mut encoder = device.create_command_encoder(&Default::default());
+/// let mut pass = encoder.begin_compute_pass(&Default::default());
+/// for layer in layers {
+///     layer.record(&mut pass); // one pass for all: each begin and end of a pass costs time
+/// }
+/// drop(pass);
+/// queue.submit([encoder.finish()]);
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Step {
     dispatches: Vec<Recorded>,

@@ -33,7 +33,7 @@ impl<'a> Tensor<'a> {
         }
     }
 
-    /// The whole buffer, as values of 4 bytes.
+    /// The whole buffer: as many values of 4 bytes as fit.
     pub fn whole(buffer: &'a wgpu::Buffer) -> Self {
         Self::new(buffer, 0, buffer.size() / 4)
     }
@@ -180,7 +180,7 @@ impl<'a> Buffers<'a> {
         Self::default().shards(shards).moments(moments)
     }
 
-    /// Prefixes the label of every GPU object of the step.
+    /// Prefixes the label of every GPU object of the step. "batchnorm" by default.
     pub fn label(self, label: &'a str) -> Self {
         Self {
             label: Some(label),
@@ -188,7 +188,8 @@ impl<'a> Buffers<'a> {
         }
     }
 
-    /// gamma and beta in one tensor, packed as [`Packed`](crate::Packed) says.
+    /// gamma and beta in one tensor, packed as [`Packed`](crate::Packed) says:
+    /// [`Packed::parameters`](crate::Packed::parameters) values.
     pub fn parameters(self, parameters: Tensor<'a>) -> Self {
         Self {
             parameters: Some(parameters),
@@ -196,7 +197,7 @@ impl<'a> Buffers<'a> {
         }
     }
 
-    /// gamma in a tensor of its own (PyTorch's `weight`).
+    /// gamma in a tensor of its own, of `channels` values (PyTorch's `weight`).
     pub fn gamma(self, gamma: Tensor<'a>) -> Self {
         Self {
             gamma: Some(gamma),
@@ -204,7 +205,7 @@ impl<'a> Buffers<'a> {
         }
     }
 
-    /// beta in a tensor of its own (PyTorch's `bias`).
+    /// beta in a tensor of its own, of `channels` values (PyTorch's `bias`).
     pub fn beta(self, beta: Tensor<'a>) -> Self {
         Self {
             beta: Some(beta),
@@ -212,8 +213,8 @@ impl<'a> Buffers<'a> {
         }
     }
 
-    /// The running statistics, packed as [`Packed`](crate::Packed) says: updated by training, read by inference and
-    /// by the backward pass of frozen statistics.
+    /// The running statistics, packed as [`Packed`](crate::Packed) says: [`Packed::running`](crate::Packed::running)
+    /// values, the batches as u32. Updated by training, read by inference and by the backward pass of frozen statistics.
     pub fn running(self, running: Tensor<'a>) -> Self {
         Self {
             running: Some(running),
@@ -221,7 +222,7 @@ impl<'a> Buffers<'a> {
         }
     }
 
-    /// Fixed statistics: mean and (biased) variance, each a tensor of its own.
+    /// Fixed statistics: mean and (biased) variance, `channels` values each, each a tensor of its own.
     pub fn statistics(self, mean: Tensor<'a>, variance: Tensor<'a>) -> Self {
         Self {
             statistics: Some((mean, variance)),
@@ -229,7 +230,8 @@ impl<'a> Buffers<'a> {
         }
     }
 
-    /// Where training saves mean and inverse standard deviation for the backward pass, packed as [`Packed`](crate::Packed) says.
+    /// Where training saves mean and inverse standard deviation for the backward pass, packed as
+    /// [`Packed`](crate::Packed) says: [`Packed::saved`](crate::Packed::saved) values.
     pub fn saved(self, saved: Tensor<'a>) -> Self {
         Self {
             saved: Some(saved),

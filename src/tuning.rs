@@ -19,6 +19,19 @@ pub enum Team {
 }
 
 /// The choices that change how fast a plan runs, and nothing else of its result than the last bits.
+///
+/// Start from the default of the device, and change what a measurement tells to change:
+///
+/// ```
+/// use wgpu_batchnorm::{Limits, Plan, Shape, Training, Tuning};
+///
+/// let limits = Limits::default();
+/// let tuning = Tuning { workgroup_size: 64, ..Tuning::for_limits(&limits) };
+/// let shape = Shape::channels_first(&[32, 64, 56, 56])?;
+/// let plan = Plan::training(&limits, shape, &Training::default().tuning(tuning))?;
+/// assert!(plan.dispatches().all(|dispatch| dispatch.workgroup_size == 64));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Tuning {
     /// Lanes of a workgroup: a power of two up to [`Limits::workgroup_size`].

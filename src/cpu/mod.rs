@@ -68,6 +68,22 @@ const LONG_ROW: u64 = 32;
 /// `running` is moved and `saved` is written, each given where the options ask for it. An empty batch changes nothing.
 /// [`Training::tuning`] has no meaning here.
 ///
+/// ```
+/// use wgpu_batchnorm::{Shape, Training, cpu};
+///
+/// let shape = Shape::channels_last(&[2, 2])?;
+/// let options = Training::default().epsilon(0.0).saved(false);
+/// let (gamma, beta) = ([2.0, 1.0], [0.0, 1.0]);
+/// let (mut mean, mut variance, mut batches) = ([0.0; 2], [1.0; 2], [0; 2]);
+/// let running = cpu::RunningMut { mean: &mut mean, variance: &mut variance, batches: &mut batches };
+/// let mut y = [0.0; 4];
+/// let parameters = cpu::Parameters::new(&gamma, &beta);
+/// cpu::training(&[1.0, 10.0, 3.0, 30.0], None, &mut y, shape, parameters, &options, Some(running), None)?;
+/// assert_eq!(y, [-2.0, 0.0, 2.0, 2.0]);
+/// assert_eq!((mean, batches), ([0.2, 2.0], [1, 1])); // a tenth of the batch's mean
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// [`HostError::Length`] where a slice does not fit the shape; [`HostError::Missing`] or [`HostError::Unexpected`]
 /// where the options and what is given disagree; [`HostError::Epsilon`], [`HostError::Slope`],

@@ -3,12 +3,14 @@
 use super::activation::{activation_gradient, add_residual, finish};
 use super::state::{check_gradients, check_inference, check_training, write_state};
 use super::{FixedStatistics, GradientsMut, NormalizedBy, Parameters, RunningMut, SavedMut};
+use crate::activation::Activation;
 use crate::error::HostError;
 use crate::options::{Backward, Gradient, Inference, Statistics, Training};
 use crate::reference::Moments;
 use crate::shape::Shape;
 
-/// [`training`](super::training) as a textbook has it: two passes for mean and variance, a third to normalize.
+/// [`training`](super::training) as a textbook has it: two passes for mean and variance, a third to normalize,
+/// and one more for residual and activation, where there are any.
 ///
 /// All is f32 and in the order of the tensor, so large tensors and large means lose digits: for comparison only.
 ///
@@ -65,13 +67,12 @@ pub fn textbook_training(
             for i in 0..inner {
                 let index = (o * channels + c) * inner + i;
                 y[index] = (x[index] - mean) * invstd * gamma + beta;
-                let residual = residual.map(|residual| &residual[index..=index]);
-                finish(&mut y[index..=index], residual, options.activation);
             }
         }
         let (mean, m2) = (f64::from(mean), f64::from(m2));
         moments.push(Moments { count, mean, m2 });
     }
+    finish(y, residual, options.activation);
     write_state(&moments, options, running.as_mut(), saved.as_mut());
     Ok(())
 }
@@ -104,11 +105,10 @@ pub fn textbook_inference(
             for i in 0..inner {
                 let index = (o * channels + c) * inner + i;
                 y[index] = (x[index] - mean[c]) * invstd * gamma + beta;
-                let residual = residual.map(|residual| &residual[index..=index]);
-                finish(&mut y[index..=index], residual, options.activation);
             }
         }
     }
+    finish(y, residual, options.activation);
     Ok(())
 }
 
@@ -140,38 +140,52 @@ pub fn textbook_backward(
     let (outer, inner) = (shape.outer() as usize, shape.inner() as usize);
     let channels = shape.channels() as usize;
     let n = shape.values_per_channel() as f32;
-    for c in 0..channels {
-        let (mean, invstd) = match normalized_by {
-            NormalizedBy::Batch(saved) => (saved.mean[c], saved.invstd[c]),
-            NormalizedBy::Fixed(fixed) => {
-                let invstd = 1.0 / (fixed.variance[c] + options.epsilon).sqrt();
-                (fixed.mean[c], invstd)
-            }
-        };
-        let (gamma, beta) = (parameters.gamma(c) as f32, parameters.beta(c) as f32);
-        let at = |index: usize| {
-            let xhat = (x[index] - mean) * invstd;
-            let mut g = [xhat * gamma + beta];
-            add_residual(&mut g, residual.map(|residual| &residual[index..=index]));
-            activation_gradient(&mut g, &dy[index..=index], options.activation);
-            (g[0], xhat)
-        };
+    let statistics = |c: usize| match normalized_by {
+        NormalizedBy::Batch(saved) => (saved.mean[c], saved.invstd[c]),
+        NormalizedBy::Fixed(fixed) => {
+            let invstd = 1.0 / (fixed.variance[c] + options.epsilon).sqrt();
+            (fixed.mean[c], invstd)
+        }
+    };
 
+    let mut through_activation = vec![];
+    let g = if options.activation == Activation::None {
+        dy
+    } else {
+        through_activation.resize(x.len(), 0.0);
+        for c in 0..channels {
+            let (mean, invstd) = statistics(c);
+            let (gamma, beta) = (parameters.gamma(c) as f32, parameters.beta(c) as f32);
+            for o in 0..outer {
+                for i in 0..inner {
+                    let index = (o * channels + c) * inner + i;
+                    through_activation[index] = (x[index] - mean) * invstd * gamma + beta;
+                }
+            }
+        }
+        add_residual(&mut through_activation, residual);
+        activation_gradient(&mut through_activation, dy, options.activation);
+        &through_activation[..]
+    };
+
+    for c in 0..channels {
+        let (mean, invstd) = statistics(c);
+        let gamma = parameters.gamma(c) as f32;
         let (mut dbeta, mut dgamma) = (0.0, 0.0);
         for o in 0..outer {
             for i in 0..inner {
-                let (g, xhat) = at((o * channels + c) * inner + i);
-                dbeta += g;
-                dgamma += g * xhat;
+                let index = (o * channels + c) * inner + i;
+                dbeta += g[index];
+                dgamma += g[index] * (x[index] - mean) * invstd;
             }
         }
         for o in 0..outer {
             for i in 0..inner {
                 let index = (o * channels + c) * inner + i;
-                let (g, xhat) = at(index);
+                let xhat = (x[index] - mean) * invstd;
                 let dx = match options.statistics {
-                    Statistics::Batch => g - dbeta / n - xhat * dgamma / n,
-                    Statistics::Fixed => g,
+                    Statistics::Batch => g[index] - dbeta / n - xhat * dgamma / n,
+                    Statistics::Fixed => g[index],
                 };
                 store(
                     &mut gradients.input,
@@ -179,7 +193,12 @@ pub fn textbook_backward(
                     index,
                     gamma * invstd * dx,
                 );
-                store(&mut gradients.residual, options.grad_residual, index, g);
+                store(
+                    &mut gradients.residual,
+                    options.grad_residual,
+                    index,
+                    g[index],
+                );
             }
         }
         store(&mut gradients.gamma, options.grad_gamma, c, dgamma);

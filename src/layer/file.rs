@@ -147,6 +147,14 @@ pub fn save_layers<'a>(
 
 /// The layers of a `.safetensors` file under these prefixes, in their order. The file is read once, whole.
 ///
+/// ```no_run
+/// # fn example() -> Result<(), wgpu_batchnorm::LayerError> {
+/// let layers = wgpu_batchnorm::load_layers("resnet.safetensors", ["bn1.", "layer1.0.bn1."])?;
+/// assert_eq!(layers.len(), 2);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// As [`LayerState::from_safetensors`], and [`LayerError::Io`].
 #[cfg(not(target_family = "wasm"))]
@@ -189,6 +197,10 @@ fn replace(path: &Path, write: impl FnOnce(&mut fs::File) -> io::Result<()>) -> 
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
+    #[cfg_attr(
+        not(unix),
+        expect(unused_mut, reason = "there are no permissions to set")
+    )]
     let mut builder = tempfile::Builder::new();
     // A temporary file is its owner's alone, the file that it becomes is as readable as any other that is created.
     #[cfg(unix)]

@@ -213,6 +213,15 @@ impl Plan {
 
     /// Plans inference: normalize by running or fixed statistics.
     ///
+    /// ```
+    /// use wgpu_batchnorm::{Inference, Limits, Plan, Shape};
+    ///
+    /// let shape = Shape::channels_last(&[4096, 1024])?;
+    /// let plan = Plan::inference(&Limits::default(), shape, &Inference::default().epsilon(1e-3))?;
+    /// assert_eq!((plan.dispatches().count(), plan.workspace_bytes()), (1, 0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`PlanError`] for options, limits and shapes that no pass exists for.
     pub fn inference(

@@ -3,6 +3,26 @@
 //! Batch normalization is bound by memory traffic, so the honest measure of a kernel is how near it comes to a copy of
 //! the same tensor through the same buffers. The fastest way to copy differs between adapters and sizes: time every
 //! one of [`CopyGeometry::candidates`], and take the best.
+//!
+//! ```no_run
+//! use std::time::Instant;
+//! use wgpu_batchnorm::yardstick::{CopyGeometry, CopyKernel};
+//! use wgpu_batchnorm::{Gpu, GpuOptions, Kernels, Tensor};
+//!
+//! let gpu = Gpu::blocking(&GpuOptions::default())?;
+//! let limits = Kernels::new(gpu.device()).limits().clone();
+//! let (x, y) = (gpu.zeros(1 << 24, "x")?, gpu.zeros(1 << 24, "y")?);
+//! for geometry in CopyGeometry::candidates(&limits, 1 << 24) {
+//!     let copy = CopyKernel::new(gpu.device(), &limits, geometry).bind(Tensor::whole(&x), Tensor::whole(&y))?;
+//!     gpu.run("warm up", |pass| copy.record(pass));
+//!     gpu.wait()?;
+//!     let start = Instant::now();
+//!     gpu.run("copy", |pass| copy.record(pass));
+//!     gpu.wait()?;
+//!     println!("{geometry}: {:?}", start.elapsed());
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod geometry;
 

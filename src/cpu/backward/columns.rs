@@ -4,12 +4,13 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{Flow, Slope, Sums, Targets, store};
+use super::{Flow, Slope, Sums, Targets, store_values};
 use crate::activation::Activation;
 use crate::cpu::block::Coefficients;
 use crate::cpu::columns::{
     BLOCK, ColumnCoefficients, SEGMENT, STEP, WIDE, per_column, piece_len, row_width,
 };
+use crate::options::Gradient;
 use crate::shape::Shape;
 
 /// The sums of each channel.
@@ -157,11 +158,7 @@ pub(super) fn gradients(
 ) {
     let width = row_width(shape);
     let columns = ColumnCoefficients::new(shape, coefficients);
-    let of_column = |part: fn(&Slope) -> f32| per_column(shape, slopes, part);
-    let center = of_column(|slope| slope.center);
-    let scale = of_column(|slope| slope.scale);
-    let tilt = of_column(|slope| slope.tilt);
-    let offset = of_column(|slope| slope.offset);
+    let slopes = ColumnSlopes::new(shape, slopes);
 
     let through_statistics = to.through_statistics;
     let pieces = to.pieces(flow.dy.len(), piece_len(width));
@@ -170,26 +167,57 @@ pub(super) fn gradients(
         for first in (0..piece.len).step_by(width) {
             let local = first..piece.len.min(first + width);
             let range = piece.start + local.start..piece.start + local.end;
-            let row = local.len();
             let x = &flow.x[range.clone()];
             let g = flow.gradient(range, &mut scratch, |x, z| columns.normalize(0, x, z));
-            let g = &g[..row];
             if let Some((input, gradient)) = &mut piece.input {
-                let (to, gradient) = (&mut input[local.clone()], *gradient);
-                let (hi, center) = (&columns.hi[..row], &center[..row]);
-                let (scale, tilt) = (&scale[..row], &tilt[..row]);
-                let offset = &offset[..row];
+                let to = &mut input[local.clone()];
                 if through_statistics {
-                    store(to, gradient, |i| {
-                        (g[i] - center[i]) * scale[i] - (x[i] - hi[i]) * tilt[i] + offset[i]
-                    });
+                    slopes.store_through(to, *gradient, x, g, &columns.hi);
                 } else {
-                    store(to, gradient, |i| g[i] * scale[i]);
+                    slopes.store_scaled(to, *gradient, g);
                 }
             }
             if let Some((residual, gradient)) = &mut piece.residual {
-                store(&mut residual[local], *gradient, |i| g[i]);
+                store_values(&mut residual[local], *gradient, g);
             }
         }
     });
+}
+
+/// What the gradient of x is made with, for each column.
+struct ColumnSlopes {
+    center: Vec<f32>,
+    scale: Vec<f32>,
+    tilt: Vec<f32>,
+    offset: Vec<f32>,
+}
+
+impl ColumnSlopes {
+    fn new(shape: Shape, slopes: &[Slope]) -> Self {
+        Self {
+            center: per_column(shape, slopes, |slope| slope.center),
+            scale: per_column(shape, slopes, |slope| slope.scale),
+            tilt: per_column(shape, slopes, |slope| slope.tilt),
+            offset: per_column(shape, slopes, |slope| slope.offset),
+        }
+    }
+
+    /// The gradient of x through batch statistics, from the first column on.
+    #[inline(never)]
+    fn store_through(&self, to: &mut [f32], gradient: Gradient, x: &[f32], g: &[f32], hi: &[f32]) {
+        let row = to.len();
+        let (x, g, hi) = (&x[..row], &g[..row], &hi[..row]);
+        let (center, scale) = (&self.center[..row], &self.scale[..row]);
+        let (tilt, offset) = (&self.tilt[..row], &self.offset[..row]);
+        store!(to, gradient, |i| (g[i] - center[i]) * scale[i]
+            - (x[i] - hi[i]) * tilt[i]
+            + offset[i]);
+    }
+
+    /// The gradient of x through fixed statistics, from the first column on.
+    #[inline(never)]
+    fn store_scaled(&self, to: &mut [f32], gradient: Gradient, g: &[f32]) {
+        let (g, scale) = (&g[..to.len()], &self.scale[..to.len()]);
+        store!(to, gradient, |i| g[i] * scale[i]);
+    }
 }

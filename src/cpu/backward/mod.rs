@@ -8,6 +8,26 @@
 //! with `scale = gamma * invstd`, `tilt = scale * invstd * sum(g * xhat) / n`, the center the mean of g rounded to f32, and
 //! the offset what rounding took from the means of g and of x.
 
+/// Writes or adds to a slice the value at each of its indices. A macro, since closures of many slices are not inlined. The
+/// functions that use it never are: as arguments the slices are known not to overlap, and the loop becomes vectors.
+macro_rules! store {
+    ($to:expr, $gradient:expr, |$index:ident| $value:expr) => {
+        match $gradient {
+            Gradient::Skip => (),
+            Gradient::Write => {
+                for ($index, to) in $to.iter_mut().enumerate() {
+                    *to = $value;
+                }
+            }
+            Gradient::Add => {
+                for ($index, to) in $to.iter_mut().enumerate() {
+                    *to += $value;
+                }
+            }
+        }
+    };
+}
+
 mod columns;
 mod rows;
 
@@ -304,23 +324,11 @@ impl<'a> Targets<'a> {
     }
 }
 
-/// Writes or adds values, one for each index of `to`. Never inlined: as an argument the slice is known not to overlap with
-/// what the values are computed from, and the loop becomes vectors.
+/// A gradient that is there already.
 #[inline(never)]
-fn store(to: &mut [f32], gradient: Gradient, value: impl Fn(usize) -> f32) {
-    match gradient {
-        Gradient::Skip => (),
-        Gradient::Write => {
-            for (index, to) in to.iter_mut().enumerate() {
-                *to = value(index);
-            }
-        }
-        Gradient::Add => {
-            for (index, to) in to.iter_mut().enumerate() {
-                *to += value(index);
-            }
-        }
-    }
+fn store_values(to: &mut [f32], gradient: Gradient, g: &[f32]) {
+    let g = &g[..to.len()];
+    store!(to, gradient, |i| g[i]);
 }
 
 fn write_parameters(

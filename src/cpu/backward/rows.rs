@@ -2,9 +2,10 @@
 
 use rayon::prelude::*;
 
-use super::{Flow, Slope, Sums, Targets, store};
+use super::{Flow, Slope, Sums, Targets, store_values};
 use crate::cpu::block::{Coefficients, LANES, total};
 use crate::cpu::rows::{BLOCK, Geometry, PIECE, runs};
+use crate::options::Gradient;
 use crate::shape::Shape;
 
 /// The sums of each channel.
@@ -41,21 +42,18 @@ impl RunningSums {
     fn add(&mut self, x: &[f32], g: &[f32], hi: f32) {
         let (x_chunks, x_rest) = x.as_chunks::<LANES>();
         let (g_chunks, g_rest) = g.as_chunks::<LANES>();
-        // Gradients of zero fill the lanes that are left.
-        let (mut x_last, mut g_last) = ([hi; LANES], [0.0; LANES]);
-        x_last[..x_rest.len()].copy_from_slice(x_rest);
-        g_last[..g_rest.len()].copy_from_slice(g_rest);
-
         // Local copies stay in registers over the loop; fields, behind a reference, do not.
         let (mut sum, mut product) = (self.g, self.g_deviation);
-        let mut add = |(x, g): (&[f32; LANES], &[f32; LANES])| {
+        for (x, g) in x_chunks.iter().zip(g_chunks) {
             for lane in 0..LANES {
                 sum[lane] += g[lane];
                 product[lane] += g[lane] * (x[lane] - hi);
             }
-        };
-        x_chunks.iter().zip(g_chunks).for_each(&mut add);
-        add((&x_last, &g_last));
+        }
+        for (lane, (x, g)) in x_rest.iter().zip(g_rest).enumerate() {
+            sum[lane] += g;
+            product[lane] += g * (x - hi);
+        }
         (self.g, self.g_deviation) = (sum, product);
         self.count += x.len();
         if self.count >= BLOCK {
@@ -88,35 +86,46 @@ pub(super) fn gradients(
         let mut scratch = [0.0; BLOCK];
         for (channel, run) in runs(piece.start..piece.start + piece.len, shape) {
             let coefficients = coefficients[channel];
-            let hi = coefficients.hi;
-            let Slope {
-                center,
-                scale,
-                tilt,
-                offset,
-            } = slopes[channel];
             for start in run.clone().step_by(BLOCK) {
                 let range = start..run.end.min(start + BLOCK);
                 let local = start - piece.start..range.end - piece.start;
                 let x = &flow.x[range.clone()];
                 let g = flow.gradient(range, &mut scratch, |x, z| coefficients.normalize(x, z));
                 if let Some((input, gradient)) = &mut piece.input {
-                    let (to, gradient) = (&mut input[local.clone()], *gradient);
-                    let (x, g) = (&x[..to.len()], &g[..to.len()]);
+                    let to = &mut input[local.clone()];
+                    let slope = slopes[channel];
                     if through_statistics {
-                        store(to, gradient, |i| {
-                            (g[i] - center) * scale - (x[i] - hi) * tilt + offset
-                        });
+                        store_through(to, *gradient, x, g, coefficients.hi, slope);
                     } else {
-                        store(to, gradient, |i| g[i] * scale);
+                        store_scaled(to, *gradient, g, slope.scale);
                     }
                 }
                 if let Some((residual, gradient)) = &mut piece.residual {
-                    let to = &mut residual[local];
-                    let g = &g[..to.len()];
-                    store(to, *gradient, |i| g[i]);
+                    store_values(&mut residual[local], *gradient, g);
                 }
             }
         }
     });
+}
+
+/// The gradient of x through batch statistics.
+#[inline(never)]
+fn store_through(to: &mut [f32], gradient: Gradient, x: &[f32], g: &[f32], hi: f32, slope: Slope) {
+    let (x, g) = (&x[..to.len()], &g[..to.len()]);
+    let Slope {
+        center,
+        scale,
+        tilt,
+        offset,
+    } = slope;
+    store!(to, gradient, |i| (g[i] - center) * scale
+        - (x[i] - hi) * tilt
+        + offset);
+}
+
+/// The gradient of x through fixed statistics.
+#[inline(never)]
+fn store_scaled(to: &mut [f32], gradient: Gradient, g: &[f32], scale: f32) {
+    let g = &g[..to.len()];
+    store!(to, gradient, |i| g[i] * scale);
 }
