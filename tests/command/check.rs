@@ -10,6 +10,11 @@ use super::{command, command_with, exits, is_narrow, path_text, read_json};
 
 /// A case of 2 x 2 x 2 values whose channels have the means 2 and 4 and the variances 1 and 9, with epsilon 0.
 fn case(folder: &Path, name: &str, output: [f32; 8]) -> PathBuf {
+    case_from(folder, name, output, "by hand")
+}
+
+/// The same with this source.
+fn case_from(folder: &Path, name: &str, output: [f32; 8], source: &str) -> PathBuf {
     let bytes = |values: &[f32]| {
         values
             .iter()
@@ -41,7 +46,7 @@ fn case(folder: &Path, name: &str, output: [f32; 8]) -> PathBuf {
         )
     });
     let metadata = HashMap::from(
-        [("epsilon", "0"), ("momentum", "0.5"), ("source", "by hand")]
+        [("epsilon", "0"), ("momentum", "0.5"), ("source", source)]
             .map(|(key, value)| (key.into(), value.into())),
     );
     let path = folder.join(name);
@@ -164,6 +169,24 @@ fn colours_are_for_terminals_and_not_where_they_are_not_wanted() {
         assert_eq!(out.contains('\u{1b}'), coloured, "{environment:?}: {out:?}");
         assert_eq!(err.contains('\u{1b}'), coloured, "{environment:?}: {err:?}");
     }
+}
+
+#[test]
+fn a_terminal_obeys_nothing_that_a_file_says() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let sly = case_from(folder.path(), "sly", RIGHT, "\u{1b}]0;sly\u{7}");
+    let header = r#"{"\u001b[2J":{"dtype":"F32","shape":[1],"data_offsets":[0,8]}}"#;
+    let broken = raw(folder.path(), "broken", header, 8);
+    let arguments = ["check", path_text(&sly), path_text(&broken)];
+    let (out, err) = exits(&command_with(&[("CLICOLOR_FORCE", "1")], &arguments), 2);
+    assert!(
+        out.contains("(\\u{1b}]0;sly\\u{7})") && !out.contains('\u{1b}'),
+        "{out:?}"
+    );
+    assert!(
+        err.contains("\\u{1b}[2J: its offsets") && !err.contains("\u{1b}[2J"),
+        "{err:?}"
+    );
 }
 
 #[test]

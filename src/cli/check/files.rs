@@ -10,7 +10,7 @@ use super::report::{Checked, Compared};
 use crate::cli::Verdict;
 use crate::cli::compare::{Comparison, Tolerance};
 use crate::cli::device::{Device, Placement};
-use crate::cli::output::{bad, error_digits, print, print_error};
+use crate::cli::output::{bad, error_digits, plain, print, print_error};
 use crate::cli::problem::{Solution, Statistics, describe_running};
 
 /// Checks every file.
@@ -97,7 +97,7 @@ fn text(checked: &Checked) -> String {
         .as_ref()
         .map_or(String::new(), |source| format!(" ({source})"));
     let description = checked.description.as_deref().unwrap_or_default();
-    let mut lines = vec![format!("{}: {description}{source}", checked.name)];
+    let mut lines = vec![plain(&format!("{}: {description}{source}", checked.name))];
     lines.extend(checked.tensors.iter().map(tensor));
     lines.join("\n")
 }

@@ -30,8 +30,23 @@ pub fn print(text: &str) -> Result<()> {
 
 /// Says on standard error what went wrong, styled as [`print`] does.
 pub fn print_error(error: impl Display) {
+    let error = plain(&error.to_string());
     // Where standard error is closed nobody listens.
     let _ = writeln!(anstream::stderr().lock(), "{BAD}error:{BAD:#} {error}");
+}
+
+/// Text of others, such as names in a file, without what a terminal would obey.
+pub fn plain(text: &str) -> String {
+    let obeyed = |c: char| c.is_control() && c != '\n' && c != '\t';
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        if obeyed(c) {
+            plain.extend(c.escape_default());
+        } else {
+            plain.push(c);
+        }
+    }
+    plain
 }
 
 /// A word that something is wrong by.
@@ -158,6 +173,14 @@ pub fn error_digits(error: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn terminals_obey_nothing_that_others_wrote() {
+        assert_eq!(
+            plain("a\u{1b}[31m\u{9b}b\r\nc"),
+            "a\\u{1b}[31m\\u{9b}b\\r\nc"
+        );
+    }
 
     #[test]
     fn sentences_are_cut_between_words() {
