@@ -315,12 +315,12 @@ pub enum HostError {
         /// The slope given.
         slope: f32,
     },
-    /// The options ask for the gradient of something that they say the layer does not have.
-    #[error("the options ask for the gradient of {what}, which they say the layer does not have")]
-    NoGradient {
-        /// What there is not.
-        what: &'static str,
-    },
+    /// A backward pass without a gradient to compute.
+    #[error("every gradient is skipped: at least one is needed")]
+    NoGradient,
+    /// The gradient of a residual that there is none of.
+    #[error("the gradient of the residual is asked for, but the options have no residual")]
+    NoResidual,
     /// Something that only passes on a device have; the host stores f32 and finds gradients from the input.
     #[error("{what} is for passes on a device: the host has none")]
     DeviceOnly {

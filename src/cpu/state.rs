@@ -174,47 +174,42 @@ pub(super) fn check_gradients(
         }
     }
 
-    for (what, there, gradient, name, given, needed) in [
+    if options.grad_residual != Gradient::Skip && !options.residual {
+        return Err(HostError::NoResidual);
+    }
+    let targets = [
         (
-            "x",
-            true,
-            options.grad_input,
             "the gradient of x",
+            options.grad_input,
             &gradients.input,
             len,
         ),
         (
-            "gamma",
-            options.gamma,
-            options.grad_gamma,
             "the gradient of gamma",
+            options.grad_gamma,
             &gradients.gamma,
             channels,
         ),
         (
-            "beta",
-            options.beta,
-            options.grad_beta,
             "the gradient of beta",
+            options.grad_beta,
             &gradients.beta,
             channels,
         ),
         (
-            "a residual",
-            options.residual,
-            options.grad_residual,
             "the gradient of the residual",
+            options.grad_residual,
             &gradients.residual,
             len,
         ),
-    ] {
-        let wanted = gradient != Gradient::Skip;
-        if wanted && !there {
-            return Err(HostError::NoGradient { what });
-        }
-        check_presence(name, wanted, given.is_some())?;
+    ];
+    if (targets.iter()).all(|(_, gradient, ..)| *gradient == Gradient::Skip) {
+        return Err(HostError::NoGradient);
+    }
+    for (what, gradient, given, needed) in targets {
+        check_presence(what, gradient != Gradient::Skip, given.is_some())?;
         if let Some(given) = given {
-            check_length(name, given.len(), needed)?;
+            check_length(what, given.len(), needed)?;
         }
     }
     Ok(())

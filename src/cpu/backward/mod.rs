@@ -47,7 +47,8 @@ use crate::shape::Shape;
 ///
 /// `normalized_by` is what the forward pass normalized by. Each of `gradients` is given where the options do not skip it, and
 /// written or added to as they say. The values of beta and of the residual are read where there is an activation, and may be
-/// left out where there is none. An empty batch gives zeros for gamma and beta, which change nothing where they are added.
+/// left out where there is none; the gradients of gamma and beta are those of 1 and 0 where the layer has none. An empty batch
+/// gives zeros for gamma and beta, which change nothing where they are added.
 ///
 /// ```
 /// use wgpu_batchnorm::{Backward, Gradient, Shape, cpu};
@@ -72,8 +73,8 @@ use crate::shape::Shape;
 ///
 /// # Errors
 /// [`HostError::Length`] where a slice does not fit the shape; [`HostError::Missing`] or [`HostError::Unexpected`] where
-/// the options and what is given disagree; [`HostError::NoGradient`] where the options ask for the gradient of what the layer
-/// does not have; [`HostError::Epsilon`], [`HostError::Slope`]; [`HostError::DeviceOnly`] for an element other than f32 and,
+/// the options and what is given disagree; [`HostError::NoGradient`] where every gradient is skipped; [`HostError::NoResidual`]
+/// where the gradient of a residual is asked for that there is none of; [`HostError::Epsilon`], [`HostError::Slope`]; [`HostError::DeviceOnly`] for an element other than f32 and,
 /// with an activation, for a derivative from anything but the input. Nothing is written then.
 pub fn backward(
     x: &[f32],
