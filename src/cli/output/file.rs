@@ -115,7 +115,7 @@ impl Unfinished {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        let mut builder = tempfile::Builder::new();
+        let builder = &mut tempfile::Builder::new();
         // As any new file: readable by whom the user's mask allows.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
