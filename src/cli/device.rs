@@ -196,7 +196,6 @@ impl Device {
         Ok(Loaded {
             plan,
             step,
-            x,
             y,
             running,
             y_offset,
@@ -214,14 +213,9 @@ impl Device {
 
 /// A problem on the device, ready to run.
 pub struct Loaded {
-    /// How it is computed.
-    pub plan: Plan,
-    /// What to record.
-    pub step: Step,
-    /// The buffer of the input.
-    pub x: wgpu::Buffer,
-    /// The buffer of the output.
-    pub y: wgpu::Buffer,
+    plan: Plan,
+    step: Step,
+    y: wgpu::Buffer,
     running: Option<wgpu::Buffer>,
     y_offset: u64,
 }
