@@ -33,12 +33,13 @@ impl<'a> Tensor<'a> {
         }
     }
 
-    /// The whole buffer: as many values of 4 bytes as fit.
+    /// The whole buffer: as many values of 4 bytes as fit. A buffer of halves holds twice as many, and an odd number of them
+    /// is not told from the next even one: say how many there are, with [`Tensor::new`].
     pub fn whole(buffer: &'a wgpu::Buffer) -> Self {
         Self::new(buffer, 0, buffer.size() / 4)
     }
 
-    /// The same number of values from the same byte on, stored as `element`.
+    /// The same number of values from the same byte on, stored as `element`: of halves half as many bytes.
     #[must_use]
     pub const fn stored_as(self, element: Element) -> Self {
         Self { element, ..self }

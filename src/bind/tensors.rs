@@ -194,7 +194,8 @@ fn entries<'a>(plan: &Plan, uses: &Uses, buffers: &Buffers<'a>) -> Vec<Entry<'a>
         words(
             "running",
             buffers.running,
-            uses.running || needs.given,
+            // as with the residual
+            uses.running || needs.given || !uses.forward,
             packed.running(),
             uses.running,
         ),
