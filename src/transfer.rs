@@ -25,7 +25,9 @@ pub enum TransferError {
         limit: u64,
     },
     /// A tensor that ends after its buffer.
-    #[error("the tensor ends at byte {end}, its buffer has {size}: whole words of 4 bytes are copied")]
+    #[error(
+        "the tensor ends at byte {end}, its buffer has {size}: whole words of 4 bytes are copied"
+    )]
     Range {
         /// One past the last byte of the tensor.
         end: u64,

@@ -283,7 +283,7 @@ fn tensors_missing_superfluous_or_given_twice() {
         (plain().beta(t(&vectors)), "beta"),
         (plain().parameters(t(&pair)), "parameters"),
         (plain().running(t(&trio)), "running"),
-        (plain().statistics(t(&vectors), t(&mean)), "statistics"),
+        (plain().statistics(t(&vectors), t(&mean)), "mean"),
         (plain().saved(t(&trio)), "saved"),
     ] {
         let error = bind(&training(&none), buffers);

@@ -141,10 +141,7 @@ fn halves_are_not_read_as_values_of_another_size() {
     });
     let tensor = Tensor::new(&buffer, 0, 3).stored_as(Element::F16);
     let cut = gpu.blocking_download::<u16>(tensor);
-    assert!(matches!(
-        cut,
-        Err(TransferError::Range { end: 6, size: 6 })
-    ));
+    assert!(matches!(cut, Err(TransferError::Range { end: 6, size: 6 })));
 }
 
 #[test]

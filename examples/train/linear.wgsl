@@ -8,7 +8,7 @@ struct Linear {
     bias: u32, // 0 or 1
 }
 
-@group(0) @binding(0) var<uniform> layer: Linear;
+@group(0) @binding(0) var<storage, read> layer: Linear;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> weights: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
