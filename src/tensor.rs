@@ -75,9 +75,17 @@ impl<'a> Tensor<'a> {
         self.len == 0
     }
 
-    /// One past the last byte; saturates where that overflows, which no buffer reaches.
+    /// One past the last byte of the last word, which an odd number of halves does not fill but has to itself; saturates
+    /// where that overflows, which no buffer reaches.
     pub(crate) const fn end(&self) -> u64 {
-        self.offset.saturating_add(self.bytes())
+        match self
+            .offset
+            .saturating_add(self.bytes())
+            .checked_next_multiple_of(4)
+        {
+            Some(end) => end,
+            None => u64::MAX,
+        }
     }
 
     /// Whether the byte ranges of two tensors of one buffer intersect.

@@ -25,11 +25,9 @@ pub enum TransferError {
         limit: u64,
     },
     /// A tensor that ends after its buffer.
-    #[error(
-        "the tensor ends at byte {end}, its buffer has {size}: whole words of 4 bytes are copied"
-    )]
+    #[error("the tensor ends at byte {end}, its buffer has {size}")]
     Range {
-        /// One past the last byte of the tensor.
+        /// One past the last byte of the tensor's last word.
         end: u64,
         /// The buffer's size.
         size: u64,
@@ -274,11 +272,11 @@ fn check_source<T>(tensor: &Tensor<'_>) -> Result<(), TransferError> {
             needed: wgpu::COPY_BUFFER_ALIGNMENT,
         });
     }
-    // A copy takes whole words: the last of an odd number of halves with what stands beside it.
-    let end = tensor.end();
-    let copied = end.checked_next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT);
-    if copied.is_none_or(|copied| copied > size) {
-        return Err(TransferError::Range { end, size });
+    if tensor.end() > size {
+        return Err(TransferError::Range {
+            end: tensor.end(),
+            size,
+        });
     }
     let usages = tensor.buffer().usage();
     if !usages.contains(wgpu::BufferUsages::COPY_SRC) {
