@@ -98,7 +98,7 @@
 //!
 //! The backward pass needs the activation's gradient, which it finds from one of three things ([`Derivative`]):
 //!
-//! | found from | for | kept for it from the forward pass | read for it, in place of what else |
+//! | found from | for | kept for it from the forward pass | read for it in the backward pass |
 //! |---|---|---|---|
 //! | [`Derivative::Input`] | every activation | the residual, where there is one | beta and the residual; `z` is computed again from `x` |
 //! | [`Derivative::Output`] | ReLU, ReLU6, leaky ReLU with a positive slope | `y` | `y`; neither beta nor the residual |

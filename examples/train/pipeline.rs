@@ -28,6 +28,7 @@ const NO_BIAS: u64 = 0;
 /// Every tensor of a network: the batch, the parameters, their gradients and what lies between.
 pub struct Network {
     pub sizes: Sizes,
+    /// One batch. A loop over many writes the next one here between two steps.
     x: wgpu::Buffer,
     labels: wgpu::Buffer,
     /// Of the first linear layer: `[inputs, hidden]`.
@@ -137,9 +138,9 @@ impl Network {
             )
         };
         let (norm, norm_backward) = self.norm_steps(kernels, statistics)?;
-        let (weights, weights_2) = (inputs * hidden, (hidden + BIAS) * classes);
 
         Ok(TrainingStep(vec![
+            // there
             Work::Own(layer(
                 "forward",
                 &[
@@ -162,6 +163,7 @@ impl Network {
                 rows * classes,
             )),
             Work::Own(loss),
+            // and back
             Work::Own(layer(
                 "weight_gradient",
                 &[
@@ -170,7 +172,7 @@ impl Network {
                     (4, &self.grad_logits),
                     (5, &self.grad_second),
                 ],
-                weights_2,
+                (hidden + BIAS) * classes,
             )),
             Work::Own(layer(
                 "input_gradient",
@@ -191,8 +193,9 @@ impl Network {
                     (4, &self.grad_hidden),
                     (5, &self.grad_first),
                 ],
-                weights,
+                inputs * hidden,
             )),
+            // every gradient is there: no weight is read from here on
             Work::Own(descend(Tensor::whole(&self.first), &self.grad_first)),
             Work::Own(descend(
                 self.norm.parameters().expect("the layer has both"),
