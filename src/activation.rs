@@ -98,3 +98,28 @@ pub enum Derivative {
     /// ReLU6, and leaky ReLU with a positive slope.
     Mask,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mask_tells_what_the_output_tells() {
+        let leaky = |slope| Activation::LeakyRelu { slope };
+        for (activation, told) in [
+            (Activation::None, true),
+            (Activation::Relu, true),
+            (leaky(0.1), true),
+            (leaky(0.0), false),
+            (leaky(-0.5), false),
+            (Activation::Relu6, true),
+            (Activation::Silu, false),
+            (Activation::Gelu, false),
+            (Activation::GeluTanh, false),
+        ] {
+            assert!(activation.gradient_from(Derivative::Input));
+            assert_eq!(activation.gradient_from(Derivative::Output), told);
+            assert_eq!(activation.gradient_from(Derivative::Mask), told);
+        }
+    }
+}

@@ -248,9 +248,10 @@ fn layers_of_every_kind_go_back() {
             if layer.parameters().is_some() {
                 buffers = buffers.grad_parameters(gradients);
             }
-            if !frozen {
-                buffers = buffers.saved(saved);
-            }
+            buffers = match layer.running().filter(|_| frozen) {
+                Some(running) => buffers.running(running),
+                None => buffers.saved(saved),
+            };
             let limits = kernels.limits();
             let forward = Plan::training(limits, shape(), &layer.training_options().running(None));
             let forward = forward.expect("a plan");

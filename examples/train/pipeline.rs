@@ -234,10 +234,11 @@ impl Network {
             }
             Statistics::Fixed => {
                 let options = norm.inference_options().activation(Activation::Relu);
+                let running = norm.running().expect("the layer has them");
                 (
                     Plan::inference(limits, shape, &options)?.bind(kernels, forward)?,
                     Plan::backward(limits, shape, &Backward::from(&options))?
-                        .bind(kernels, backward)?,
+                        .bind(kernels, backward.running(running))?,
                 )
             }
         })

@@ -33,7 +33,11 @@ impl<'a> Tensors<'a> {
             .find(|entry| entry.given.is_some() && !entry.has)
         {
             return Err(BindError::Unused {
-                tensor: unused.name,
+                tensor: match unused.name {
+                    // which are given together
+                    "mean" | "variance" => "statistics",
+                    name => name,
+                },
             });
         }
         check_ways(&uses, buffers)?;
@@ -194,8 +198,7 @@ fn entries<'a>(plan: &Plan, uses: &Uses, buffers: &Buffers<'a>) -> Vec<Entry<'a>
         words(
             "running",
             buffers.running,
-            // as with the residual
-            uses.running || needs.given || !uses.forward,
+            uses.running || needs.given,
             packed.running(),
             uses.running,
         ),

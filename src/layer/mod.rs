@@ -145,12 +145,16 @@ impl Layer {
     /// Everything of the layer that a forward plan with its options binds. What else the plan needs is added: `saved` for
     /// training that saves, `statistics` for inference of a layer without running statistics.
     pub fn buffers<'a>(&'a self, x: Tensor<'a>, y: Tensor<'a>) -> Buffers<'a> {
-        self.add_to(Buffers::new(x, y))
+        let buffers = self.with_parameters(Buffers::new(x, y));
+        match self.running() {
+            Some(running) => buffers.running(running),
+            None => buffers,
+        }
     }
 
-    /// Everything of the layer that a backward plan with its options binds: `x` of the forward pass, and the gradient of
-    /// its output. What else the plan needs is added: `saved` of a training step, and where each gradient goes. Those of
-    /// gamma and beta are a tensor of the caller's with the layout of [`Layer::parameters`]:
+    /// What a backward plan binds of the layer, gamma and beta, beside `x` of the forward pass and the gradient of its output.
+    /// What else the plan needs is added: `saved` after a training step, or [`Layer::running`] where the statistics are
+    /// frozen, and where each gradient goes. Those of gamma and beta are a tensor of the caller's with the layout of [`Layer::parameters`]:
     /// [`Packed::parameters`](Packed::parameters) values, so that one optimizer step over both tensors moves both.
     ///
     /// ```no_run
@@ -187,18 +191,15 @@ impl Layer {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn backward_buffers<'a>(&'a self, x: Tensor<'a>, grad_output: Tensor<'a>) -> Buffers<'a> {
-        self.add_to(Buffers::backward(x, grad_output))
+        self.with_parameters(Buffers::backward(x, grad_output))
     }
 
-    fn add_to<'a>(&'a self, buffers: Buffers<'a>) -> Buffers<'a> {
-        let mut buffers = buffers.label(&self.options.label);
-        if let Some(parameters) = self.parameters() {
-            buffers = buffers.parameters(parameters);
+    fn with_parameters<'a>(&'a self, buffers: Buffers<'a>) -> Buffers<'a> {
+        let buffers = buffers.label(&self.options.label);
+        match self.parameters() {
+            Some(parameters) => buffers.parameters(parameters),
+            None => buffers,
         }
-        if let Some(running) = self.running() {
-            buffers = buffers.running(running);
-        }
-        buffers
     }
 
     /// gamma and beta, packed; `None` where the layer has neither. Where it has one of them, the other's place is there,
