@@ -4,8 +4,8 @@ mod common;
 
 use common::{bare, shape};
 use wgpu_batchnorm::{
-    BindError, Buffers, Inference, Kernels, Limits, Packed, Plan, PlanError, Running, Shape,
-    ShapeError, Step, Tensor, Training, Tuning, Update, wgpu,
+    BindError, Buffers, Element, Inference, Kernels, Limits, Packed, Plan, PlanError, Running,
+    Shape, ShapeError, Step, Tensor, Training, Tuning, Update, wgpu,
 };
 
 /// The error is this one, and its text has all of these in it.
@@ -399,6 +399,29 @@ fn tensors_of_wrong_length_place_or_usage() {
         given(good.0, good.1, good.2, Tensor::new(&beta, u64::MAX - 3, 3)),
     );
     assert_error(error, range("beta", u64::MAX, 80), &["beta", "80"]);
+
+    // three halves end at byte 6, their last word at byte 8
+    let halves = options.element(Element::F16).gamma(false).beta(false);
+    let halves = Plan::training(limits, shape(3, 1, 1), &halves).expect("a plan");
+    for (size, wanted) in [(8, None), (6, Some(range("x", 8, 6)))] {
+        let cut = buffer(size, wgpu::BufferUsages::STORAGE);
+        let half = |buffer| Tensor::new(buffer, 0, 3).stored_as(Element::F16);
+        let error = bind(&halves, Buffers::new(half(&cut), half(&y)));
+        assert_eq!(error, wanted);
+    }
+    let error = bind(
+        &halves,
+        Buffers::new(
+            Tensor::new(&x, 0, 3).stored_as(Element::F16),
+            Tensor::new(&y, 0, 3).stored_as(Element::Bf16),
+        ),
+    );
+    let element = BindError::Element {
+        tensor: "y",
+        given: Element::Bf16,
+        needed: Element::F16,
+    };
+    assert_error(error, element, &["y", "bf16", "for f16"]);
 
     let sink = buffer(400, wgpu::BufferUsages::COPY_DST);
     let usage = BindError::Usage {
