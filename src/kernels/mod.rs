@@ -167,38 +167,52 @@ impl Kernels {
 }
 
 fn limits_of(device: &wgpu::Device) -> Limits {
-    let limits = device.limits();
-    let info = device.adapter_info();
-    let adapter = match info.device_type {
-        wgpu::DeviceType::Cpu => AdapterKind::Cpu,
-        wgpu::DeviceType::IntegratedGpu => AdapterKind::Integrated,
-        wgpu::DeviceType::DiscreteGpu | wgpu::DeviceType::VirtualGpu | wgpu::DeviceType::Other => {
-            AdapterKind::Discrete
+    Limits::of(&device.limits(), device.features(), &device.adapter_info())
+}
+
+impl Limits {
+    /// The limits of a device with these of wgpu, with these features, on this adapter: what
+    /// [`Kernels::limits`] will be, without the device.
+    ///
+    /// ```no_run
+    /// use wgpu_batchnorm::{Limits, wgpu};
+    ///
+    /// # fn example(adapter: wgpu::Adapter) {
+    /// let features = adapter.features() & wgpu::Features::SUBGROUP;
+    /// let limits = Limits::of(&adapter.limits(), features, &adapter.get_info());
+    /// # }
+    /// ```
+    pub fn of(limits: &wgpu::Limits, features: wgpu::Features, info: &wgpu::AdapterInfo) -> Self {
+        let adapter = match info.device_type {
+            wgpu::DeviceType::Cpu => AdapterKind::Cpu,
+            wgpu::DeviceType::IntegratedGpu => AdapterKind::Integrated,
+            wgpu::DeviceType::DiscreteGpu
+            | wgpu::DeviceType::VirtualGpu
+            | wgpu::DeviceType::Other => AdapterKind::Discrete,
+        };
+        Self {
+            adapter,
+            processors: match adapter {
+                AdapterKind::Cpu => std::thread::available_parallelism()
+                    .map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX)),
+                AdapterKind::Integrated | AdapterKind::Discrete => 1,
+            },
+            binding_bytes: limits
+                .max_storage_buffer_binding_size
+                .min(limits.max_buffer_size),
+            offset_alignment: u64::from(limits.min_storage_buffer_offset_alignment),
+            uniform_alignment: u64::from(limits.min_uniform_buffer_offset_alignment),
+            workgroups_per_dimension: limits.max_compute_workgroups_per_dimension,
+            workgroup_size: limits
+                .max_compute_invocations_per_workgroup
+                .min(limits.max_compute_workgroup_size_x),
+            workgroup_memory: limits.max_compute_workgroup_storage_size,
+            subgroups: features
+                .contains(wgpu::Features::SUBGROUP)
+                .then_some(SubgroupSizes {
+                    min: info.subgroup_min_size,
+                    max: info.subgroup_max_size,
+                }),
         }
-    };
-    Limits {
-        adapter,
-        processors: match adapter {
-            AdapterKind::Cpu => std::thread::available_parallelism()
-                .map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX)),
-            AdapterKind::Integrated | AdapterKind::Discrete => 1,
-        },
-        binding_bytes: limits
-            .max_storage_buffer_binding_size
-            .min(limits.max_buffer_size),
-        offset_alignment: u64::from(limits.min_storage_buffer_offset_alignment),
-        uniform_alignment: u64::from(limits.min_uniform_buffer_offset_alignment),
-        workgroups_per_dimension: limits.max_compute_workgroups_per_dimension,
-        workgroup_size: limits
-            .max_compute_invocations_per_workgroup
-            .min(limits.max_compute_workgroup_size_x),
-        workgroup_memory: limits.max_compute_workgroup_storage_size,
-        subgroups: device
-            .features()
-            .contains(wgpu::Features::SUBGROUP)
-            .then_some(SubgroupSizes {
-                min: info.subgroup_min_size,
-                max: info.subgroup_max_size,
-            }),
     }
 }

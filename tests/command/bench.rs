@@ -1,8 +1,6 @@
 //! `bench`: what it prints, and the files that it writes.
 
-use serde_json::Value;
-
-use super::{command, exits, is_narrow, path_text};
+use super::{command, exits, is_narrow, path_text, read_json};
 
 #[test]
 fn bench_reports_a_shape_for_people_and_for_programs() {
@@ -26,8 +24,7 @@ fn bench_reports_a_shape_for_people_and_for_programs() {
     );
     is_narrow(&out);
 
-    let report: Value =
-        serde_json::from_slice(&std::fs::read(&json).expect("written")).expect("JSON");
+    let report = read_json(&json);
     for key in ["name", "backend", "driver"] {
         assert!(report["adapter"][key].is_string(), "{key}");
     }
@@ -158,8 +155,7 @@ fn bench_writes_a_page_and_a_table_that_stand_alone() {
     assert_eq!(field("shape"), "4x6");
     assert!(field("gpu_ms").parse::<f64>().expect("a time") > 0.0);
 
-    let report: Value =
-        serde_json::from_slice(&std::fs::read(json).expect("written")).expect("JSON");
+    let report = read_json(&json);
     let points = report["size_sweep"]["points"].as_array().expect("points");
     assert_eq!(points[0]["bytes"], 64 << 10);
     for point in points {
@@ -186,8 +182,7 @@ fn bench_compares_with_an_older_run() {
     assert!(out.contains("rows in both runs: 1; GPU new/old"), "{out}");
     assert!(!out.contains("only in") && !out.contains("note:"), "{out}");
 
-    let text = std::fs::read_to_string(&old).expect("written");
-    let mut report: Value = serde_json::from_str(&text).expect("JSON");
+    let mut report = read_json(&old);
     report["adapter"]["driver"] = "another".into();
     report["rows"][0]["layout"] = "channels-first".into();
     std::fs::write(&old, report.to_string()).expect("a writable folder");

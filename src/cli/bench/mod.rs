@@ -25,6 +25,7 @@ use clap::Args;
 use wgpu_batchnorm::DeviceLimits;
 
 use super::Verdict;
+use super::adapter::AdapterChoice;
 use super::device::Device;
 use super::output::{self, WholeFile};
 use super::size::{Layout, Sizes};
@@ -130,14 +131,14 @@ impl Files {
         })
     }
 
-    fn write(&self, report: &Report) -> Result<()> {
-        if let Some(json) = &self.json {
+    fn write(self, report: &Report) -> Result<()> {
+        if let Some(json) = self.json {
             json.write(&report.json()?)?;
         }
-        if let Some(csv) = &self.csv {
+        if let Some(csv) = self.csv {
             csv.write(&report.csv()?)?;
         }
-        if let Some(html) = &self.html {
+        if let Some(html) = self.html {
             html.write(report.html().as_bytes())?;
         }
         Ok(())
@@ -145,7 +146,7 @@ impl Files {
 }
 
 /// Measures, checks and reports every row; or explains one shape.
-pub fn run(arguments: &Arguments) -> Result<Verdict> {
+pub fn run(arguments: &Arguments, adapter: &AdapterChoice) -> Result<Verdict> {
     let start = Instant::now();
     let files = Files::new(arguments)?;
     let baseline = arguments
@@ -155,7 +156,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict> {
         .transpose()?;
     let workloads = arguments.workloads()?;
     // All that the adapter has: the question is what it can do.
-    let device = Device::open(DeviceLimits::Adapter)?;
+    let device = Device::open(adapter, DeviceLimits::Adapter)?;
     for workload in &workloads {
         workload.check_size(&device)?;
     }

@@ -216,11 +216,13 @@ fn evaluate(readings: &[Vec<Reading>], on_device: &[bool], clock: Clock) -> (Vec
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::adapter::AdapterChoice;
     use crate::cli::device::Device;
     use wgpu_batchnorm::DeviceLimits;
 
     fn device() -> Device {
-        Device::open(DeviceLimits::Default).expect("these tests need an adapter")
+        Device::open(&AdapterChoice::default(), DeviceLimits::Default)
+            .expect("these tests need an adapter")
     }
 
     #[test]
