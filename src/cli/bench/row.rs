@@ -283,28 +283,24 @@ mod tests {
         use wgpu_batchnorm::Shape;
         let shape = Shape::channels_last(&[2, 1]).expect("a shape");
         let problem = Problem {
-            shape,
-            x: vec![1.0, 3.0],
-            gamma: None,
-            beta: None,
             epsilon: 0.0,
-            statistics: Statistics::Batch(None),
+            ..Problem::new(shape, vec![1.0, 3.0])
         };
         let right = Solution {
             y: vec![-1.0, 1.0],
-            state: None,
+            ..Solution::default()
         };
         assert_eq!(check(&problem, &right).expect("a reference"), (0.0, None));
         let wrong = Solution {
             y: vec![-1.0, 1.001],
-            state: None,
+            ..Solution::default()
         };
         let (error, message) = check(&problem, &wrong).expect("a reference");
         assert!((error - 1e-3).abs() < 1e-6);
         assert!(message.is_some_and(|message| message.contains('y') && message.contains("1.001")));
         let nan = Solution {
             y: vec![f32::NAN, 1.0],
-            state: None,
+            ..Solution::default()
         };
         assert_eq!(check(&problem, &nan).expect("a reference").0, f64::INFINITY);
     }

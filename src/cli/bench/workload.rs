@@ -12,7 +12,7 @@ use crate::cli::device::Device;
 use crate::cli::inputs::Random;
 use crate::cli::problem::{Problem, State, Statistics};
 use crate::cli::size::{Layout, Sizes};
-use wgpu_batchnorm::{DEFAULT_EPSILON, Element, Running, Shape, reference};
+use wgpu_batchnorm::{Element, Running, Shape, reference};
 
 /// What is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -213,12 +213,10 @@ impl Workload {
         });
         let statistics = statistics(Operation::Training, shape, &x)?;
         Ok(Problem {
-            shape,
-            x,
             gamma: Some(random.vector(channels, 0.5, 1.5)),
             beta: Some(random.vector(channels, -1.0, 1.0)),
-            epsilon: DEFAULT_EPSILON,
             statistics,
+            ..Problem::new(shape, x)
         })
     }
 }

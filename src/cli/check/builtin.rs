@@ -3,7 +3,7 @@
 use std::fmt;
 
 use anyhow::{Context, Result};
-use wgpu_batchnorm::{DEFAULT_EPSILON, Running, RunningVariance, Update};
+use wgpu_batchnorm::{Running, RunningVariance, Update};
 
 use super::report::{Checked, Compared};
 use crate::cli::Verdict;
@@ -296,12 +296,10 @@ fn training(
         running.variance = RunningVariance::Biased;
     }
     Ok(Problem {
-        shape,
-        x: distribution.fill(seed, outer, channels, inner),
         gamma: features.gamma.then(|| random.vector(channels, 0.5, 1.5)),
         beta: features.beta.then(|| random.vector(channels, -1.0, 1.0)),
-        epsilon: DEFAULT_EPSILON,
         statistics: Statistics::Batch(running.map(|running| (running, state))),
+        ..Problem::new(shape, distribution.fill(seed, outer, channels, inner))
     })
 }
 

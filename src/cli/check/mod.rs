@@ -39,10 +39,10 @@ pub struct Arguments {
 /// The error that is allowed, where it is not the usual one of each tensor.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct Allowed {
-    /// The error allowed per unit of an expected value [default: 1e-5]
+    /// The error allowed per unit of an expected value [default: 1e-5, of gradients 1e-4]
     #[arg(long, value_name = "NUMBER", value_parser = tolerance, requires = "files")]
     pub rtol: Option<f64>,
-    /// The error allowed on top [default: 1e-6]
+    /// The error allowed on top [default: 1e-6, of gradients 1e-5]
     #[arg(long, value_name = "NUMBER", value_parser = tolerance, requires = "files")]
     pub atol: Option<f64>,
 }
