@@ -104,21 +104,109 @@ pub struct Exact {
     pub gradients: Option<reference::Gradients>,
 }
 
+/// A tensor compared with what it should be.
+#[derive(Clone, Debug)]
+pub struct Compared {
+    /// What it is called.
+    pub name: &'static str,
+    /// Whether it has the input's sizes, or one value per channel.
+    pub like_input: bool,
+    /// What was allowed.
+    pub tolerance: Tolerance,
+    /// How it compares.
+    pub comparison: Comparison,
+    /// Its largest error over what its values are measured in.
+    pub error: f64,
+}
+
+/// What the gradients may be off by, in units of the largest value of each: where values of that size cancel, what is left has
+/// their error.
+pub const OF_LARGEST_GRADIENT: f64 = 1e-5;
+
 impl Solution {
+    /// The gradients compared with what they should be, where the problem has any.
+    pub fn compare_gradients(&self, problem: &Problem, exact: &Exact) -> Vec<Compared> {
+        let (Some(gradients), Some(exact)) = (&self.gradients, &exact.gradients) else {
+            return Vec::new();
+        };
+        // A sum of n terms of size 1 is of size sqrt(n), whatever it happens to be.
+        let sum = (problem.shape.values_per_channel() as f64).sqrt();
+        let compare = |name, actual: Option<&Vec<f32>>, exact: &[f64], like_input| {
+            let least = if like_input { 1.0 } else { sum.max(1.0) };
+            let largest = exact
+                .iter()
+                .fold(least, |most, value| most.max(value.abs()));
+            let arithmetic = Tolerance::Sum {
+                absolute: OF_LARGEST_GRADIENT * largest,
+                relative: 0.0,
+            };
+            let tolerance = if like_input {
+                arithmetic.stored_as(problem.element)
+            } else {
+                arithmetic
+            };
+            let comparison = Comparison::new(actual?, exact, tolerance);
+            let error = comparison.worst.map_or(0.0, |worst| worst.error / largest);
+            Some(Compared {
+                name,
+                like_input,
+                tolerance,
+                comparison,
+                error,
+            })
+        };
+        [
+            compare("gradient of x", Some(&gradients.input), &exact.input, true),
+            compare(
+                "gradient of gamma",
+                gradients.gamma.as_ref(),
+                &exact.gamma,
+                false,
+            ),
+            compare(
+                "gradient of beta",
+                gradients.beta.as_ref(),
+                &exact.beta,
+                false,
+            ),
+            compare(
+                "gradient of the residual",
+                gradients.residual.as_ref(),
+                &exact.residual,
+                true,
+            ),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
     /// The result and the running statistics compared with what they should be, each under its name.
     pub fn compare(&self, exact: &Exact, tolerance: Tolerance) -> Vec<(&'static str, Comparison)> {
         let mut compared = vec![("y", Comparison::new(&self.y, &exact.y, tolerance))];
-        if let (Some(state), Some((mean, variance))) = (&self.state, &exact.state) {
-            compared.push((
+        compared.extend(self.compare_state(exact, tolerance));
+        compared
+    }
+
+    /// The running statistics compared with what they should be, where there are any.
+    pub fn compare_state(
+        &self,
+        exact: &Exact,
+        tolerance: Tolerance,
+    ) -> Vec<(&'static str, Comparison)> {
+        let (Some(state), Some((mean, variance))) = (&self.state, &exact.state) else {
+            return Vec::new();
+        };
+        vec![
+            (
                 "running mean",
                 Comparison::new(&state.mean, mean, tolerance),
-            ));
-            compared.push((
+            ),
+            (
                 "running variance",
                 Comparison::new(&state.variance, variance, tolerance),
-            ));
-        }
-        compared
+            ),
+        ]
     }
 }
 
