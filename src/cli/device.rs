@@ -228,9 +228,7 @@ impl Device {
         Ok(Loaded {
             plan,
             step,
-            x: x.buffer.clone(),
-            y: y.buffer.clone(),
-            result: y,
+            y,
             running,
             backward,
         })
@@ -251,15 +249,9 @@ impl Device {
 
 /// A problem on the device, ready to run.
 pub struct Loaded {
-    /// How its forward pass is computed.
-    pub plan: Plan,
-    /// The forward pass: what to record.
-    pub step: Step,
-    /// The buffer of the input.
-    pub x: wgpu::Buffer,
-    /// The buffer of the output.
-    pub y: wgpu::Buffer,
-    result: Placed,
+    plan: Plan,
+    step: Step,
+    y: Placed,
     running: Option<wgpu::Buffer>,
     backward: Option<(Step, LoadedGradients)>,
 }
@@ -350,7 +342,7 @@ impl Loaded {
             None => None,
         };
         Ok(Solution {
-            y: self.result.read(&device.gpu)?,
+            y: self.y.read(&device.gpu)?,
             state,
             gradients,
         })

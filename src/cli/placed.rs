@@ -11,8 +11,7 @@ const BEHIND: usize = 67 * GUARD.len();
 
 /// A tensor and its buffer.
 pub struct Placed {
-    /// The buffer.
-    pub buffer: wgpu::Buffer,
+    buffer: wgpu::Buffer,
     offset: u64,
     len: u64,
     element: Element,
@@ -126,4 +125,36 @@ pub fn decoded(bytes: &[u8], element: Element) -> Vec<f32> {
 /// Values as they come back from a tensor of `element`.
 pub fn rounded(values: &[f32], element: Element) -> Vec<f32> {
     decoded(&encoded(values, element), element)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_round_to_even_and_come_back() {
+        let values = [
+            1.0,
+            1.0 + 2f32.powi(-11),
+            -1.0 - 3.0 * 2f32.powi(-11),
+            1e30,
+            f32::NAN,
+        ];
+        let [f32s, f16s, bf16s] = Element::ALL.map(|element| rounded(&values, element));
+        assert_eq!(f32s[..4], values[..4]);
+        assert_eq!(f16s[..4], [1.0, 1.0, -1.0 - 2f32.powi(-9), f32::INFINITY]);
+        assert_eq!(bf16s[..3], [1.0, 1.0, -1.0]);
+        assert!([f32s, f16s, bf16s].iter().all(|values| values[4].is_nan()));
+        assert_eq!(encoded(&values, Element::Bf16).len(), 10);
+    }
+
+    #[test]
+    fn a_pool_is_guards_around_its_bytes_and_whole_words() {
+        let pool = pool(&[1, 2, 3, 4, 5, 6], 8);
+        assert_eq!(pool[8..14], [1, 2, 3, 4, 5, 6]);
+        assert_eq!(pool.len() % 4, 0);
+        assert!(pool.len() >= 14 + BEHIND);
+        let guarded = |at: usize| pool[at] == GUARD[at % 4];
+        assert!((0..8).chain(14..pool.len()).all(guarded));
+    }
 }

@@ -121,7 +121,7 @@ pub struct Compared {
 
 /// What the gradients may be off by, in units of the largest value of each: where values of that size cancel, what is left has
 /// their error.
-pub const OF_LARGEST_GRADIENT: f64 = 1e-5;
+pub const OF_LARGEST_GRADIENT: f64 = 2e-6;
 
 impl Solution {
     /// The gradients compared with what they should be, where the problem has any.
@@ -179,13 +179,6 @@ impl Solution {
         .into_iter()
         .flatten()
         .collect()
-    }
-
-    /// The result and the running statistics compared with what they should be, each under its name.
-    pub fn compare(&self, exact: &Exact, tolerance: Tolerance) -> Vec<(&'static str, Comparison)> {
-        let mut compared = vec![("y", Comparison::new(&self.y, &exact.y, tolerance))];
-        compared.extend(self.compare_state(exact, tolerance));
-        compared
     }
 
     /// The running statistics compared with what they should be, where there are any.

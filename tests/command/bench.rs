@@ -19,7 +19,7 @@ fn bench_reports_a_shape_for_people_and_for_programs() {
     let (out, err) = exits(&command(&arguments), 0);
     assert!(err.is_empty(), "a progress bar without a terminal: {err}");
     assert!(
-        out.contains("2x3x5x7") && out.contains("2 of 2 results"),
+        out.contains("2x3x5x7") && out.contains("3 of 3 results"),
         "{out}"
     );
     is_narrow(&out);
@@ -43,7 +43,8 @@ fn bench_reports_a_shape_for_people_and_for_programs() {
     );
     let rows = report["rows"].as_array().expect("rows");
     let operations: Vec<_> = rows.iter().map(|row| row["operation"].as_str()).collect();
-    assert_eq!(operations, [Some("inference"), Some("training")]);
+    let all = ["inference", "training", "backward"];
+    assert_eq!(operations, all.map(Some));
     for row in rows {
         assert_eq!(row["layout"], "channels-last");
         assert_eq!(row["shape"], serde_json::json!([2, 3, 5, 7]));
@@ -81,16 +82,123 @@ fn bench_reports_a_shape_for_people_and_for_programs() {
             row["clock"] == "timestamps" || row["clock"] == "wall",
             "{row}"
         );
-        assert!(
-            row["max_error"].as_f64().is_some_and(|error| error <= 2e-6),
-            "{row}"
-        );
+        assert_eq!(row["activation"], "none");
+        assert_eq!(row["residual"], false);
+        let allowed = if row["operation"] == "backward" {
+            1e-5
+        } else {
+            2e-6
+        };
+        let error = row["max_error"].as_f64().expect("an error");
+        assert!(error <= allowed, "{row}");
     }
     assert_eq!(
         std::fs::read_dir(folder.path()).expect("a folder").count(),
         1,
         "temporary files are left"
     );
+}
+
+#[test]
+fn bench_measures_what_is_fused_in_every_storage() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let [json, table] = ["rows.json", "rows.csv"].map(|name| folder.path().join(name));
+    let line = "bench --quick --shape 3x5x3x3 --element all --activation relu --residual";
+    let arguments: Vec<&str> = line.split(' ').collect();
+    let files = ["--json", path_text(&json), "--csv", path_text(&table)];
+    let (out, _) = exits(&command(&[&arguments[..], &files].concat()), 0);
+    is_narrow(&out);
+    for part in [
+        "9 of 9 results",
+        "fused    residual, relu",
+        "back bf16",
+        "the rounding of halves",
+        "1e-5 of the largest",
+    ] {
+        assert!(out.contains(part), "{part} in {out}");
+    }
+
+    let report = read_json(&json);
+    let rows = report["rows"].as_array().expect("rows");
+    let mut reader = csv::Reader::from_path(table).expect("written");
+    let records: Vec<_> = reader
+        .records()
+        .map(|record| record.expect("a row"))
+        .collect();
+    assert_eq!((rows.len(), records.len()), (9, 9));
+    let values = 3.0 * 5.0 * 3.0 * 3.0;
+    for (row, record) in rows.iter().zip(&records) {
+        assert_eq!(
+            (&row["activation"], &row["residual"]),
+            (&"relu".into(), &true.into())
+        );
+        // the reads of x (and dy) and of the residual, what is written, and what a copy moves
+        let tensors = match row["operation"].as_str() {
+            Some("inference") => 3.0,
+            Some("training") => 4.0,
+            _ => 8.0,
+        };
+        let is_half = row["element"] != "f32";
+        let bytes = values * if is_half { 2.0 } else { 4.0 };
+        let moved = |speed: &str, time: &str| {
+            let [speed, time] = [speed, time].map(|name| row[name].as_f64().expect("a number"));
+            speed * time * 1e6 / bytes
+        };
+        let least = moved("gigabytes_per_second", "gpu_ms");
+        assert!((least / tensors - 1.0).abs() < 1e-9, "{row}");
+        // an odd number of halves has a last word of its own
+        let copied = moved("copy_gigabytes_per_second", "copy_ms");
+        assert!((copied / 2.0 - 1.0).abs() < 0.01, "{row}");
+        for time in ["cpu_ms", "cpu_ms_q1", "textbook_ms", "speed_up"] {
+            assert_eq!(row[time].is_null(), is_half, "{time} of {row}");
+        }
+        assert_eq!(
+            record
+                .iter()
+                .filter(|field| field.contains("bf16") || field.contains("f16"))
+                .count(),
+            usize::from(is_half)
+        );
+        // A half has an error of its own, and no more.
+        let error = row["max_error"].as_f64().expect("an error");
+        let rounding = match row["element"].as_str() {
+            Some("f32") => 0.0,
+            Some("f16") => 2.0f64.powi(-11),
+            _ => 2.0f64.powi(-8),
+        };
+        assert!(error <= rounding + 1e-5, "{row}");
+        assert_eq!(error > 2e-5, is_half, "{row}");
+    }
+}
+
+#[test]
+fn bench_sweeps_the_gradients_of_halves_by_size() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let [page, json] = ["page.html", "rows.json"].map(|name| folder.path().join(name));
+    let line = "bench --quick --shape 4x6 --operation backward --element bf16";
+    let arguments: Vec<&str> = line.split(' ').collect();
+    let files = ["--json", path_text(&json), "--html", path_text(&page)];
+    let (out, _) = exits(&command(&[&arguments[..], &files].concat()), 0);
+    assert!(
+        out.contains("32 KiB") && out.contains("1 of 1 results"),
+        "{out}"
+    );
+    let page = std::fs::read_to_string(page).expect("written");
+    assert!(page.contains("Backward") && page.contains("GPU, backward bf16"));
+    assert!(!page.contains("CPU, backward"));
+    let report = read_json(&json);
+    let points = report["size_sweep"]["points"].as_array().expect("points");
+    assert!(points.len() > 1);
+    for point in points {
+        assert_eq!(
+            (&point["operation"], &point["element"]),
+            (&"backward".into(), &"bf16".into())
+        );
+        assert!(
+            point["cpu_ms"].is_null() && point["wrong"].is_null(),
+            "{point}"
+        );
+    }
 }
 
 /// Runs a quick measurement of a tiny shape, with these arguments on top.
@@ -185,11 +293,12 @@ fn bench_compares_with_an_older_run() {
     let mut report = read_json(&old);
     report["adapter"]["driver"] = "another".into();
     report["rows"][0]["layout"] = "channels-first".into();
+    report["rows"][0]["residual"] = true.into();
     std::fs::write(&old, report.to_string()).expect("a writable folder");
     let out = quick(&["--compare", path_text(&old)]);
     for part in [
         "note: the driver was another, and is",
-        "only in the old run: 4x6 channels-first training f32",
+        "only in the old run: 4x6 channels-first training f32 (residual)",
         "only in the new run: 4x6 channels-last training f32",
     ] {
         assert!(out.contains(part), "{part} in {out}");
@@ -213,7 +322,7 @@ fn bench_explains_a_plan() {
     is_narrow(&out);
     // x and four vectors in, y out
     for part in [
-        "64x48 channels-last, inference, f32",
+        "64x48 channels-last, inference f32",
         "1 dispatch,",
         "12.8 KiB",
         "12 KiB",
@@ -222,13 +331,17 @@ fn bench_explains_a_plan() {
         assert!(out.contains(part), "{part} in {out}");
     }
     assert!(
-        !out.contains("training,") && !out.contains("@compute"),
+        !out.contains("training") && !out.contains("@compute"),
         "{out}"
     );
 
     let out = explain(&["--layout", "channels-first", "--wgsl"]);
     assert!(
-        out.contains("inference, f32") && out.contains("training, f32"),
+        out.contains("inference f32") && out.contains("training f32"),
+        "{out}"
+    );
+    assert!(
+        out.contains("channels-first, backward f32") && out.contains("backward/"),
         "{out}"
     );
     assert!(
@@ -252,6 +365,11 @@ fn bench_refuses_what_it_cannot_measure() {
     assert!(err.contains("no values"), "{err}");
     let (_, err) = exits(
         &command(&["bench", "--shape", "1x5", "--operation", "training"]),
+        2,
+    );
+    assert!(err.contains("one value per channel"), "{err}");
+    let (_, err) = exits(
+        &command(&["bench", "--shape", "1x5", "--operation", "backward"]),
         2,
     );
     assert!(err.contains("one value per channel"), "{err}");

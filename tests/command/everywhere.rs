@@ -134,7 +134,7 @@ fn wrong_usage_is_told_apart_from_wrong_results() {
     for arguments in [
         &["bench", "--no-such-flag"][..],
         &["bench", "--shape", "12"],
-        &["bench", "--operation", "backward"],
+        &["bench", "--operation", "forward"],
         &["bench", "--batch", "0"],
         &["bench", "--batch", "4", "--shape", "2x3"],
         &["bench", "--quick", "--full"],

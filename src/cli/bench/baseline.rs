@@ -4,7 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
+use wgpu_batchnorm::Activation;
 
+use super::computation::{Computation, describe_fused};
 use super::environment::{Adapter, Environment};
 use super::report::Report;
 use super::row::Row;
@@ -40,6 +42,10 @@ struct OldRow {
     layout: String,
     shape: Vec<usize>,
     element: String,
+    #[serde(default = "no_activation")]
+    activation: String,
+    #[serde(default)]
+    residual: bool,
     gpu_ms: f64,
     gpu_ms_q1: Option<f64>,
     gpu_ms_q3: Option<f64>,
@@ -47,12 +53,20 @@ struct OldRow {
     end_to_end_ms: Option<f64>,
 }
 
+/// What files say that do not say it: they are older than activations.
+fn no_activation() -> String {
+    Activation::None.name().to_owned()
+}
+
 impl OldRow {
     fn matches(&self, row: &Row) -> bool {
-        self.operation == row.operation.to_string()
+        let Computation { operation, layer } = row.computation;
+        self.operation == operation.to_string()
             && self.layout == row.layout.to_string()
             && self.shape == row.shape.0
-            && self.element == row.element.name()
+            && self.element == layer.element.name()
+            && self.activation == layer.activation.name()
+            && self.residual == layer.residual
     }
 
     fn name(&self) -> String {
@@ -61,20 +75,18 @@ impl OldRow {
             operation,
             layout,
             element,
+            activation,
+            residual,
             ..
         } = self;
-        format!("{} {layout} {operation} {element}", sizes.join("x"))
+        let fused = describe_fused(*residual, activation);
+        let fused = fused.map_or_else(String::new, |fused| format!(" ({fused})"));
+        format!("{} {layout} {operation} {element}{fused}", sizes.join("x"))
     }
 }
 
 fn name(row: &Row) -> String {
-    format!(
-        "{} {} {} {}",
-        row.shape,
-        row.layout,
-        row.operation,
-        row.element.name()
-    )
+    format!("{} {} {}", row.shape, row.layout, row.computation)
 }
 
 /// Whether the middle halves of two runs' times have something in common: then the difference may be chance.
@@ -149,18 +161,19 @@ impl Baseline {
                 Some(true) => "~",
                 _ => "",
             };
-            let against = |new: Spread, old: Option<f64>| {
-                old.map_or_else(String::new, |old| format!("{:.2}", new.median / old))
+            let against = |new: Option<Spread>, old: Option<f64>| {
+                let ratio = new.zip(old).map(|(new, old)| new.median / old);
+                ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}"))
             };
             let cells = [
                 new.shape.to_string(),
-                new.operation.short().to_owned(),
+                new.computation.short(),
                 digits(old.gpu_ms),
                 digits(new.gpu.median),
                 format!("{ratio:.2}"),
                 chance.to_owned(),
                 against(new.cpu, old.cpu_ms),
-                against(new.end_to_end, old.end_to_end_ms),
+                against(Some(new.end_to_end), old.end_to_end_ms),
             ];
             table.add_row(row(cells, 2));
         }
@@ -203,8 +216,8 @@ fn geometric_mean(ratios: &[f64]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::computation::Operation;
     use super::super::report::tests::{report, row as new_row};
-    use super::super::workload::Operation;
     use super::*;
 
     fn baseline(json: &[u8]) -> Baseline {

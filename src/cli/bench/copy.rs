@@ -10,14 +10,15 @@ use wgpu_batchnorm::Tensor;
 use wgpu_batchnorm::yardstick::{CopyGeometry, CopyKernel, CopyStep};
 
 use super::clock::Stopwatch;
+use super::loaded::Loaded;
 use super::timing::{Contender, Effort, measure};
-use crate::cli::device::{Device, Loaded};
+use crate::cli::device::Device;
 
 /// The fastest copies of one size. Speeds count each byte twice: read and written.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Fastest {
-    /// Values of the tensor.
-    pub values: u64,
+    /// Bytes of the tensor.
+    pub bytes: u64,
     /// Geometries that were timed.
     pub candidates: usize,
     /// The fastest of them.
@@ -74,13 +75,14 @@ impl<'a> Copies<'a> {
 
     /// [`Copies::bind`]; the size is reported, beside the host's copies of it.
     pub fn bind_reported(&mut self, loaded: &Loaded) -> Result<CopyStep> {
-        let values = loaded.plan.shape().len();
+        let words = loaded.words();
         let selected = self.select(loaded)?;
-        if self.reported.iter().all(|known| known.values != values) {
-            let moved = 8.0 * values as f64;
-            let [one, all] = self.memcpy(values as usize)?;
+        let bytes = 4 * words;
+        if self.reported.iter().all(|known| known.bytes != bytes) {
+            let moved = 2.0 * bytes as f64;
+            let [one, all] = self.memcpy(words as usize)?;
             self.reported.push(Fastest {
-                values,
+                bytes,
                 candidates: selected.candidates,
                 geometry: selected.geometry,
                 gigabytes_per_second: moved / selected.seconds / 1e9,
@@ -94,7 +96,7 @@ impl<'a> Copies<'a> {
     /// The copy that was the fastest at the largest size so far: at sizes beyond all caches one way to copy stays the
     /// fastest.
     pub fn bind_as_before(&mut self, loaded: &Loaded) -> Result<CopyStep> {
-        let largest = self.selected.iter().max_by_key(|(values, _)| **values);
+        let largest = self.selected.iter().max_by_key(|(words, _)| **words);
         match largest.map(|(_, selected)| selected.geometry) {
             Some(geometry) => self.step(loaded, geometry),
             None => self.bind(loaded),
@@ -104,7 +106,7 @@ impl<'a> Copies<'a> {
     /// What is reported, the largest size first.
     pub fn into_reported(mut self) -> Vec<Fastest> {
         self.reported
-            .sort_by_key(|fastest| std::cmp::Reverse(fastest.values));
+            .sort_by_key(|fastest| std::cmp::Reverse(fastest.bytes));
         self.reported
     }
 
@@ -117,15 +119,18 @@ impl<'a> Copies<'a> {
                 geometry,
             )),
         };
-        Ok(kernel.bind(Tensor::whole(&loaded.x), Tensor::whole(&loaded.y))?)
+        Ok(kernel.bind(
+            Tensor::whole(&loaded.inputs[0]),
+            Tensor::whole(&loaded.outputs[0]),
+        )?)
     }
 
     fn select(&mut self, loaded: &Loaded) -> Result<Selected> {
-        let values = loaded.plan.shape().len();
-        if let Some(selected) = self.selected.get(&values) {
+        let words = loaded.words();
+        if let Some(selected) = self.selected.get(&words) {
             return Ok(*selected);
         }
-        let candidates = CopyGeometry::candidates(self.device.kernels.limits(), values);
+        let candidates = CopyGeometry::candidates(self.device.kernels.limits(), words);
         let mut contenders: Vec<Contender<'_>> = Vec::new();
         for &geometry in &candidates {
             let step = self.step(loaded, geometry)?;
@@ -142,15 +147,15 @@ impl<'a> Copies<'a> {
             })
             .min_by(|a, b| a.seconds.total_cmp(&b.seconds))
             .ok_or_else(|| anyhow!("there is no geometry to copy in"))?;
-        self.selected.insert(values, selected);
+        self.selected.insert(words, selected);
         Ok(selected)
     }
 
-    /// Seconds to copy so many values on the host: on one core, and on all.
-    fn memcpy(&self, values: usize) -> Result<[f64; 2]> {
-        let source = vec![1.0f32; values];
+    /// Seconds to copy so many words on the host: on one core, and on all.
+    fn memcpy(&self, words: usize) -> Result<[f64; 2]> {
+        let source = vec![1.0f32; words];
         let one = {
-            let (source, mut target) = (&source, vec![0.0f32; values]);
+            let (source, mut target) = (&source, vec![0.0f32; words]);
             Contender::host(move |times| {
                 for _ in 0..times {
                     std::hint::black_box(&mut target).copy_from_slice(std::hint::black_box(source));
@@ -158,8 +163,8 @@ impl<'a> Copies<'a> {
                 Ok(())
             })
         };
-        let part = values.div_ceil(rayon::current_num_threads()).max(1);
-        let mut target = vec![0.0f32; values];
+        let part = words.div_ceil(rayon::current_num_threads()).max(1);
+        let mut target = vec![0.0f32; words];
         let all = Contender::host(|times| {
             for _ in 0..times {
                 let parts = std::hint::black_box(&source).par_chunks(part);

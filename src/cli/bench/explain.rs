@@ -5,27 +5,30 @@ use std::fmt::Write;
 use anyhow::Result;
 
 use super::clock::{Clock, Stopwatch};
+use super::computation::Computation;
+use super::loaded::Loaded;
 use super::memory;
+use super::task::{Input, Task};
 use super::text::percent;
 use super::timing::{Contender, Effort, measure};
-use super::workload::{Operation, Workload, statistics};
-use crate::cli::device::{Device, Placement};
+use super::workload::Workload;
+use crate::cli::device::Device;
 use crate::cli::output::{adapter_lines, digits, lines, row, table};
 
 const LEGEND: &str = "\
 walk    how lanes go over the tensor, by how many values at a time
 lanes   of a workgroup
 grid    workgroups
-reads   bytes of x, vectors and workspace; x counts as often as it is gone over
+reads   bytes of tensors (as often as they are gone over), vectors, workspace
 +-      half of what lies between the quartiles, of the time before it
 share   of the sum of the dispatches, each timed alone";
 
-/// Plans, measures and describes each operation; with the joined shaders where they are asked for.
+/// Plans, measures and describes each computation; with the joined shaders where they are asked for.
 pub fn run(
     device: &Device,
     stopwatch: &Stopwatch<'_>,
     workload: &Workload,
-    operations: &[Operation],
+    computations: &[Computation],
     effort: Effort,
     wgsl: bool,
 ) -> Result<String> {
@@ -36,10 +39,10 @@ pub fn run(
     );
     text += "\n\n";
     text += LEGEND;
-    let mut problem = workload.problem()?;
-    for &operation in operations {
-        problem.statistics = statistics(operation, problem.shape, &problem.x)?;
-        let loaded = device.load(&problem, Placement::Whole)?;
+    for &computation in computations {
+        let input = Input::new(workload, computation.layer)?;
+        let task = Task::new(&input, computation.operation)?;
+        let loaded = Loaded::new(device, &task)?;
         let parts: Vec<_> = loaded.step.parts().collect();
 
         let mut contenders = vec![Contender::device(|pass| loaded.step.record(pass))];
@@ -55,10 +58,10 @@ pub fn run(
         let sum: f64 = alone.iter().map(|seconds| seconds.median).sum();
 
         let plan = &loaded.plan;
-        let (sizes, layout, element) = (&workload.sizes, workload.layout, workload.element.name());
+        let (sizes, layout) = (&workload.sizes, workload.layout);
         write!(
             text,
-            "\n\n{sizes} {layout}, {operation}, {element}\n\
+            "\n\n{sizes} {layout}, {computation}\n\
              {}, workspace {}, least traffic {}\n\n",
             count(parts.len(), "dispatch", "dispatches"),
             memory::text(plan.workspace_bytes()),

@@ -3,9 +3,12 @@
 mod baseline;
 mod chart;
 mod clock;
+mod computation;
 mod copy;
 mod environment;
+mod expected;
 mod explain;
+mod loaded;
 mod memory;
 mod page;
 mod record;
@@ -13,6 +16,7 @@ mod report;
 mod row;
 mod spread;
 mod sweep;
+mod task;
 mod text;
 mod timing;
 mod workload;
@@ -22,7 +26,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use wgpu_batchnorm::DeviceLimits;
+use wgpu_batchnorm::{Activation, DeviceLimits};
 
 use super::Verdict;
 use super::adapter::AdapterChoice;
@@ -31,11 +35,13 @@ use super::output::{self, WholeFile};
 use super::size::{Layout, Sizes};
 use baseline::Baseline;
 use clock::Stopwatch;
+use computation::{Computation, Elements, Layer, Operation, Operations, activation_parser};
 use copy::Copies;
 use environment::Environment;
 use report::Report;
+use task::{Input, Task};
 use timing::Thoroughness;
-use workload::{BATCH, Operations, Workload};
+use workload::{BATCH, Workload};
 
 /// What to measure.
 #[derive(Args, Debug)]
@@ -46,9 +52,18 @@ pub struct Arguments {
     /// Where the shape's channels are; channels-first where there are three sizes or more
     #[arg(long, requires = "one_shape")]
     layout: Option<Layout>,
-    /// What to compute
-    #[arg(long, default_value = "all")]
-    operation: Operations,
+    /// What to compute; of the built-in layers by default inference and training, and backward for some, of a shape all
+    #[arg(long)]
+    operation: Option<Operations>,
+    /// What tensors of the shape are stored as
+    #[arg(long, default_value = "f32")]
+    element: Elements,
+    /// The activation that the layers apply
+    #[arg(long, value_name = "NAME", default_value = "none", value_parser = activation_parser())]
+    activation: Activation,
+    /// Add a residual before the activation: it counts as traffic, so that what it costs beyond that shows in `of copy`
+    #[arg(long)]
+    residual: bool,
     /// The batch of the built-in layers
     #[arg(long, value_name = "N", default_value_t = BATCH, conflicts_with = "one_shape",
         value_parser = clap::value_parser!(u32).range(1..))]
@@ -101,6 +116,32 @@ impl Arguments {
             Some(sizes) => Ok(vec![Workload::custom(sizes.clone(), self.layout)?]),
             None => Workload::built_in(self.batch, self.quick),
         }
+    }
+
+    fn layers(&self) -> impl Iterator<Item = Layer> + '_ {
+        self.element.list().iter().map(|&element| Layer {
+            element,
+            activation: self.activation,
+            residual: self.residual,
+        })
+    }
+
+    fn operations(&self, usual: &'static [Operation]) -> &'static [Operation] {
+        self.operation.map_or(usual, Operations::list)
+    }
+
+    fn computations(&self, usual: &'static [Operation]) -> Vec<Computation> {
+        let operations = self.operations(usual);
+        let of = |layer| {
+            let computation = move |&operation| Computation { operation, layer };
+            operations.iter().map(computation)
+        };
+        self.layers().flat_map(of).collect()
+    }
+
+    /// What a size sweep measures.
+    fn swept(&self) -> Vec<Computation> {
+        self.computations(&[Operation::Inference, Operation::Training])
     }
 
     /// How thorough the size sweep is, where one is asked for.
@@ -158,7 +199,9 @@ pub fn run(arguments: &Arguments, adapter: &AdapterChoice) -> Result<Verdict> {
     // All that the adapter has: the question is what it can do.
     let device = Device::open(adapter, DeviceLimits::Adapter)?;
     for workload in &workloads {
-        workload.check_size(&device)?;
+        for computation in arguments.computations(workload.usual_operations()) {
+            workload.check_size(&device, &computation)?;
+        }
     }
     let stopwatch = Stopwatch::new(&device)?;
     if arguments.explain.is_some() {
@@ -184,14 +227,13 @@ fn explain(
     stopwatch: &Stopwatch<'_>,
     workloads: &[Workload],
 ) -> Result<Verdict> {
-    let operations = arguments.operation.list();
     let effort = arguments.thoroughness().row();
     for workload in workloads {
         let text = explain::run(
             device,
             stopwatch,
             workload,
-            operations,
+            &arguments.computations(workload.usual_operations()),
             effort,
             arguments.wgsl,
         )?;
@@ -208,31 +250,30 @@ fn measure(
     environment: Environment,
 ) -> Result<Report> {
     let thoroughness = arguments.thoroughness();
-    let operations = arguments.operation.list();
     let sweep_sizes = arguments.sweep().map_or(0, |thoroughness| {
         let limit = device.gpu.device().limits().max_buffer_size;
         sweep::batches(limit, sweep::factor(thoroughness)).len()
     });
-    let progress = output::progress(workloads.len() * operations.len() + sweep_sizes);
+    let of = |workload: &Workload| arguments.computations(workload.usual_operations()).len();
+    let progress = output::progress(workloads.iter().map(of).sum::<usize>() + sweep_sizes);
     let mut copies = Copies::new(device, stopwatch, thoroughness.selection());
     let mut rows = Vec::new();
     for workload in workloads {
-        let mut problem = workload.problem()?;
-        for &operation in operations {
-            progress.set_message(format!("{} {operation}", workload.sizes));
-            problem.statistics = workload::statistics(operation, problem.shape, &problem.x)?;
-            let row = row::run(
-                device,
-                stopwatch,
-                &mut copies,
-                workload,
-                &problem,
-                operation,
-                thoroughness.row(),
-            )
-            .with_context(|| format!("{} {operation}", workload.sizes))?;
-            rows.push(row);
-            progress.inc(1);
+        let operations = arguments.operations(workload.usual_operations());
+        for layer in arguments.layers() {
+            let input = Input::new(workload, layer)?;
+            for &operation in operations {
+                let computation = Computation { operation, layer };
+                progress.set_message(format!("{} {computation}", workload.sizes));
+                let mut measured = || {
+                    let task = Task::new(&input, operation)?;
+                    let effort = thoroughness.row();
+                    row::run(device, stopwatch, &mut copies, workload, &task, effort)
+                };
+                let row = measured().with_context(|| format!("{} {computation}", workload.sizes));
+                rows.push(row?);
+                progress.inc(1);
+            }
         }
     }
     let sweep = match arguments.sweep() {
@@ -243,7 +284,7 @@ fn measure(
                 device,
                 stopwatch,
                 &mut copies,
-                operations,
+                &arguments.swept(),
                 thoroughness,
                 |bytes| {
                     progress.set_message(format!("tensors of {}", memory::text(bytes)));

@@ -1,16 +1,16 @@
 //! A report as one HTML page that needs nothing else: no script, no font, no picture, nothing from any server.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use wgpu_batchnorm::Element;
 
 use super::chart::{self, ChartRow, Curve, Mark, Series};
+use super::computation::{Computation, Operation};
 use super::memory;
 use super::report::Report;
 use super::row::Row;
 use super::spread::Spread;
 use super::sweep::{Point, Sweep};
-use super::text::legend;
-use super::workload::Operation;
-use crate::cli::compare::Tolerance;
+use super::text::or_none;
 use crate::cli::output::digits;
 
 const STYLE: &str = include_str!("page.css");
@@ -39,7 +39,7 @@ impl Report {
                     (self.copy_section())
                     section {
                         h2 { "What the numbers are" }
-                        pre { (legend(self.environment.clock.source)) }
+                        pre { (self.legend()) }
                     }
                 }
             }
@@ -51,8 +51,8 @@ impl Report {
     fn operations(&self) -> Vec<Operation> {
         let mut operations = Vec::new();
         for row in &self.rows {
-            if !operations.contains(&row.operation) {
-                operations.push(row.operation);
+            if !operations.contains(&row.computation.operation) {
+                operations.push(row.computation.operation);
             }
         }
         operations
@@ -68,8 +68,7 @@ impl Report {
                 p {
                     "Batch normalization on the GPU, against this library's own path on the processor and against a "
                     "plain copy of the same tensor. "
-                    (self.right()) " of " (self.rows.len()) " results are within " (Tolerance::PROMISE)
-                    " of an f64 reference."
+                    (self.checked()) "."
                 }
                 @for line in &wrong { p.wrong { (line) } }
                 @if adapter.software {
@@ -92,7 +91,11 @@ impl Report {
     }
 
     fn charts(&self, operation: Operation) -> Markup {
-        let rows = || self.rows.iter().filter(|row| row.operation == operation);
+        let rows = || {
+            self.rows
+                .iter()
+                .filter(|row| row.computation.operation == operation)
+        };
         let times: Vec<_> = rows().map(time_row).collect();
         let fractions: Vec<_> = rows().map(fraction_row).collect();
         let name = operation.to_string();
@@ -173,13 +176,13 @@ impl Report {
                     div.wide {
                         table {
                             thead { tr {
-                                th { "values" } th.text { "geometry" } th { "GB/s" } th { "host, 1 core" }
+                                th { "tensor" } th.text { "geometry" } th { "GB/s" } th { "host, 1 core" }
                                 th { "host, " (threads) " cores" }
                             } }
                             tbody {
                                 @for copy in &self.copies {
                                     tr {
-                                        td { (copy.values) } td.text { (copy.geometry) }
+                                        td { (memory::text(copy.bytes)) } td.text { (copy.geometry) }
                                         td { (digits(copy.gigabytes_per_second)) }
                                         td { (digits(copy.memcpy_one_core)) }
                                         td { (digits(copy.memcpy_all_cores)) }
@@ -200,6 +203,10 @@ fn capitalized(text: &str) -> String {
     first.chain(letters).collect()
 }
 
+fn label(row: &Row) -> String {
+    row.computation.with_element(&row.shape.to_string())
+}
+
 fn time_row(row: &Row) -> ChartRow<Vec<Mark>> {
     let mark = |series, spread: Spread| Mark {
         series,
@@ -207,20 +214,29 @@ fn time_row(row: &Row) -> ChartRow<Vec<Mark>> {
     };
     ChartRow {
         group: row.group.to_owned(),
-        label: row.shape.to_string(),
-        note: format!(
-            "CPU {}, GPU {} ms",
-            digits(row.cpu.median),
-            digits(row.gpu.median)
-        ),
-        data: vec![mark(Series::Gpu, row.gpu), mark(Series::Cpu, row.cpu)],
+        label: label(row),
+        note: match row.cpu {
+            Some(cpu) => format!(
+                "CPU {}, GPU {} ms",
+                digits(cpu.median),
+                digits(row.gpu.median)
+            ),
+            None => format!("GPU {} ms", digits(row.gpu.median)),
+        },
+        data: [
+            Some(mark(Series::Gpu, row.gpu)),
+            row.cpu.map(|cpu| mark(Series::Cpu, cpu)),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
     }
 }
 
 fn fraction_row(row: &Row) -> ChartRow<f64> {
     ChartRow {
         group: row.group.to_owned(),
-        label: row.shape.to_string(),
+        label: label(row),
         note: format!("{:.2}", row.copy_fraction()),
         data: row.copy_fraction(),
     }
@@ -239,11 +255,13 @@ fn key(series: Series, dash: Option<usize>) -> Markup {
     }
 }
 
-fn spread_cell(spread: Spread) -> Markup {
+fn spread_cell(spread: Option<Spread>) -> Markup {
     html! {
         td {
-            (digits(spread.median))
-            small { (digits(spread.first_quartile)) "–" (digits(spread.third_quartile)) }
+            (or_none(spread, |spread| digits(spread.median)))
+            @if let Some(spread) = spread {
+                small { (digits(spread.first_quartile)) "–" (digits(spread.third_quartile)) }
+            }
         }
     }
 }
@@ -255,11 +273,13 @@ fn error_cell(error: f64, is_wrong: bool) -> Markup {
 fn row_cells(row: &Row) -> Markup {
     html! {
         tr {
-            td { (row.shape) } td.text { (row.operation) } td.text { (row.element.name()) }
-            @for spread in [row.cpu, row.textbook, row.gpu, row.copy, row.end_to_end] { (spread_cell(spread)) }
+            td { (row.shape) } td.text { (row.computation.operation) } td.text { (row.computation.layer.element.name()) }
+            @for spread in [row.cpu, row.textbook, Some(row.gpu), Some(row.copy), Some(row.end_to_end)] {
+                (spread_cell(spread))
+            }
             td { (digits(row.gigabytes_per_second())) }
             td { (format!("{:.2}", row.copy_fraction())) }
-            td { (digits(row.speed_up())) }
+            td { (or_none(row.speed_up(), digits)) }
             (error_cell(row.max_error, row.wrong.is_some()))
         }
     }
@@ -271,7 +291,7 @@ fn sweep_section(sweep: &Sweep) -> Markup {
         section {
             h2 { "Time against tensor size" }
             p.muted {
-                (Sweep::sizes()) " " (Sweep::LAYOUT) ", " (Sweep::ELEMENT.name()) ", from 64 KiB on. "
+                (Sweep::sizes()) " " (Sweep::LAYOUT) ". "
                 @match &sweep.stopped {
                     Some(why) => { "It ends where it does, as " (why) "." },
                     None => "The last size is the largest buffer of the adapter.",
@@ -298,8 +318,10 @@ fn sweep_section(sweep: &Sweep) -> Markup {
                                 @for point in &sweep.points {
                                     tr {
                                         td { (memory::text(point.bytes)) } td.text { (point.shape) }
-                                        td.text { (point.operation) }
-                                        @for spread in [point.cpu, point.gpu, point.copy] { (spread_cell(spread)) }
+                                        td.text { (point.computation) }
+                                        @for spread in [point.cpu, Some(point.gpu), Some(point.copy)] {
+                                            (spread_cell(spread))
+                                        }
                                         (error_cell(point.max_error, point.wrong.is_some()))
                                     }
                                 }
@@ -312,47 +334,38 @@ fn sweep_section(sweep: &Sweep) -> Markup {
     }
 }
 
-/// Two curves for each operation; the copy's is the same for all.
+/// Two curves for each computation, one for halves; and the copy's of each size, which is the same for all.
 fn sweep_curves(sweep: &Sweep) -> Vec<Curve> {
-    let mut operations = Vec::new();
+    let mut computations: Vec<Computation> = Vec::new();
     for point in &sweep.points {
-        if !operations.contains(&point.operation) {
-            operations.push(point.operation);
+        if !computations.contains(&point.computation) {
+            computations.push(point.computation);
         }
     }
-    let curve = |series, dash, name: String, operation: Operation, time: fn(&Point) -> f64| Curve {
+    let curve = |series, dash, name: String, time: &dyn Fn(&Point) -> Option<f64>| Curve {
         series,
         dash,
         name,
         points: sweep
             .points
             .iter()
-            .filter(|point| point.operation == operation)
-            .map(|point| (point.bytes as f64, time(point)))
+            .filter_map(|point| Some((point.bytes as f64, time(point)?)))
             .collect(),
     };
     let mut curves = Vec::new();
-    for (dash, &operation) in operations.iter().enumerate() {
-        let cpu = |point: &Point| point.cpu.median;
-        let gpu = |point: &Point| point.gpu.median;
-        curves.push(curve(
-            Series::Cpu,
-            dash,
-            format!("CPU, {operation}"),
-            operation,
-            cpu,
-        ));
-        curves.push(curve(
-            Series::Gpu,
-            dash,
-            format!("GPU, {operation}"),
-            operation,
-            gpu,
-        ));
+    for (dash, &computation) in computations.iter().enumerate() {
+        let is = |point: &Point| point.computation == computation;
+        let name = computation.with_element(&computation.operation.to_string());
+        let cpu = |point: &Point| point.cpu.filter(|_| is(point)).map(|cpu| cpu.median);
+        let gpu = |point: &Point| is(point).then_some(point.gpu.median);
+        if computation.layer.element == Element::F32 {
+            curves.push(curve(Series::Cpu, dash, format!("CPU, {name}"), &cpu));
+        }
+        curves.push(curve(Series::Gpu, dash, format!("GPU, {name}"), &gpu));
     }
-    if let Some(&first) = operations.first() {
-        let copy = |point: &Point| point.copy.median;
-        curves.push(curve(Series::Copy, 0, "GPU, copy".to_owned(), first, copy));
+    if let Some(&first) = computations.first() {
+        let copy = |point: &Point| (point.computation == first).then_some(point.copy.median);
+        curves.push(curve(Series::Copy, 0, "GPU, copy".to_owned(), &copy));
     }
     curves
 }

@@ -4,10 +4,23 @@
 use serde::Serialize;
 
 use super::clock::Clock;
+use super::computation::Operation;
 use super::row::Row;
+use super::spread::Spread;
 use super::sweep::{Point, Sweep};
-use super::workload::Operation;
 use crate::cli::size::{Layout, Sizes};
+
+const fn median(spread: Spread) -> f64 {
+    spread.median
+}
+
+const fn first_quartile(spread: Spread) -> f64 {
+    spread.first_quartile
+}
+
+const fn third_quartile(spread: Spread) -> f64 {
+    spread.third_quartile
+}
 
 /// A row. `S` is what its sizes are written as.
 #[derive(Debug, Serialize)]
@@ -17,12 +30,14 @@ pub struct Record<'a, S> {
     shape: S,
     name: Option<&'a str>,
     element: &'static str,
-    cpu_ms: f64,
-    cpu_ms_q1: f64,
-    cpu_ms_q3: f64,
-    textbook_ms: f64,
-    textbook_ms_q1: f64,
-    textbook_ms_q3: f64,
+    activation: &'static str,
+    residual: bool,
+    cpu_ms: Option<f64>,
+    cpu_ms_q1: Option<f64>,
+    cpu_ms_q3: Option<f64>,
+    textbook_ms: Option<f64>,
+    textbook_ms_q1: Option<f64>,
+    textbook_ms_q3: Option<f64>,
     gpu_ms: f64,
     gpu_ms_q1: f64,
     gpu_ms_q3: f64,
@@ -37,7 +52,7 @@ pub struct Record<'a, S> {
     gigabytes_per_second: f64,
     copy_gigabytes_per_second: f64,
     copy_fraction: f64,
-    speed_up: f64,
+    speed_up: Option<f64>,
     max_error: f64,
     wrong: Option<&'a str>,
 }
@@ -46,17 +61,19 @@ impl<'a, S> Record<'a, S> {
     /// Of a row whose sizes are written so.
     pub fn new(row: &'a Row, shape: impl FnOnce(&'a Sizes) -> S) -> Self {
         Self {
-            operation: row.operation,
+            operation: row.computation.operation,
             layout: row.layout,
             shape: shape(&row.shape),
             name: row.name,
-            element: row.element.name(),
-            cpu_ms: row.cpu.median,
-            cpu_ms_q1: row.cpu.first_quartile,
-            cpu_ms_q3: row.cpu.third_quartile,
-            textbook_ms: row.textbook.median,
-            textbook_ms_q1: row.textbook.first_quartile,
-            textbook_ms_q3: row.textbook.third_quartile,
+            element: row.computation.layer.element.name(),
+            activation: row.computation.layer.activation.name(),
+            residual: row.computation.layer.residual,
+            cpu_ms: row.cpu.map(median),
+            cpu_ms_q1: row.cpu.map(first_quartile),
+            cpu_ms_q3: row.cpu.map(third_quartile),
+            textbook_ms: row.textbook.map(median),
+            textbook_ms_q1: row.textbook.map(first_quartile),
+            textbook_ms_q3: row.textbook.map(third_quartile),
             gpu_ms: row.gpu.median,
             gpu_ms_q1: row.gpu.first_quartile,
             gpu_ms_q3: row.gpu.third_quartile,
@@ -86,9 +103,11 @@ pub struct PointRecord<'a> {
     layout: Layout,
     shape: &'a Sizes,
     element: &'static str,
-    cpu_ms: f64,
-    cpu_ms_q1: f64,
-    cpu_ms_q3: f64,
+    activation: &'static str,
+    residual: bool,
+    cpu_ms: Option<f64>,
+    cpu_ms_q1: Option<f64>,
+    cpu_ms_q3: Option<f64>,
     gpu_ms: f64,
     gpu_ms_q1: f64,
     gpu_ms_q3: f64,
@@ -106,13 +125,15 @@ impl<'a> PointRecord<'a> {
     pub fn new(point: &'a Point) -> Self {
         Self {
             bytes: point.bytes,
-            operation: point.operation,
+            operation: point.computation.operation,
             layout: Sweep::LAYOUT,
             shape: &point.shape,
-            element: Sweep::ELEMENT.name(),
-            cpu_ms: point.cpu.median,
-            cpu_ms_q1: point.cpu.first_quartile,
-            cpu_ms_q3: point.cpu.third_quartile,
+            element: point.computation.layer.element.name(),
+            activation: point.computation.layer.activation.name(),
+            residual: point.computation.layer.residual,
+            cpu_ms: point.cpu.map(median),
+            cpu_ms_q1: point.cpu.map(first_quartile),
+            cpu_ms_q3: point.cpu.map(third_quartile),
             gpu_ms: point.gpu.median,
             gpu_ms_q1: point.gpu.first_quartile,
             gpu_ms_q3: point.gpu.third_quartile,

@@ -9,6 +9,7 @@ use super::record::{PointRecord, Record};
 use super::row::Row;
 use super::sweep::{Point, Sweep};
 use crate::cli::Verdict;
+use crate::cli::output;
 use crate::cli::size::Sizes;
 
 /// Everything that a run has found.
@@ -58,9 +59,7 @@ impl Report {
                 .collect(),
             size_sweep,
         };
-        let mut json = serde_json::to_vec_pretty(&json)?;
-        json.push(b'\n');
-        Ok(json)
+        output::json(&json)
     }
 
     /// The rows as comma-separated values, names first.
@@ -78,7 +77,7 @@ impl Report {
             let what = row.wrong.as_ref()?;
             Some(format!(
                 "WRONG: {} {} {}: {what}",
-                row.shape, row.layout, row.operation
+                row.shape, row.layout, row.computation
             ))
         };
         let point = |point: &Point| {
@@ -87,7 +86,7 @@ impl Report {
                 "WRONG: {} {} {}: {what}",
                 point.shape,
                 Sweep::LAYOUT,
-                point.operation
+                point.computation
             ))
         };
         let rows = self.rows.iter().filter_map(row);
@@ -113,12 +112,11 @@ impl Report {
 #[cfg(test)]
 pub(super) mod tests {
     use super::super::clock::Clock;
+    use super::super::computation::{Computation, Layer, Operation};
     use super::super::environment::{Adapter, DeviceClock, Host, VERSION, WGPU};
     use super::super::spread::Spread;
-    use super::super::workload::Operation;
     use super::*;
     use crate::cli::size::Layout;
-    use wgpu_batchnorm::Element;
 
     pub fn spread(first_quartile: f64, median: f64, third_quartile: f64) -> Spread {
         Spread {
@@ -128,19 +126,26 @@ pub(super) mod tests {
         }
     }
 
+    /// An operation of a layer that only normalizes.
+    pub fn plain(operation: Operation) -> Computation {
+        Computation {
+            operation,
+            layer: Layer::default(),
+        }
+    }
+
     /// A row whose times are simple numbers.
     pub fn row(shape: &str, operation: Operation) -> Row {
         let shape: Sizes = shape.parse().expect("sizes");
         let bytes = 4 * shape.0.iter().product::<usize>() as u64;
         Row {
             group: "group",
-            operation,
+            computation: plain(operation),
             layout: Layout::ChannelsFirst,
             shape,
             name: None,
-            element: Element::F32,
-            cpu: spread(1.5, 2.0, 2.5),
-            textbook: spread(19.0, 20.0, 22.0),
+            cpu: Some(spread(1.5, 2.0, 2.5)),
+            textbook: Some(spread(19.0, 20.0, 22.0)),
             gpu: spread(0.9, 1.0, 1.1),
             copy: spread(0.5, 0.5, 0.5),
             end_to_end: spread(4.0, 5.0, 6.0),
@@ -156,9 +161,9 @@ pub(super) mod tests {
     pub fn point(bytes: u64, operation: Operation) -> Point {
         Point {
             bytes,
-            operation,
+            computation: plain(operation),
             shape: Sizes(vec![1, 64, 16, 16]),
-            cpu: spread(1.0, 1.0, 1.0),
+            cpu: Some(spread(1.0, 1.0, 1.0)),
             gpu: spread(0.1, 0.1, 0.1),
             copy: spread(0.01, 0.01, 0.01),
             clock: Clock::Wall,
@@ -222,8 +227,12 @@ pub(super) mod tests {
         let csv = String::from_utf8(report.csv().expect("plain data")).expect("UTF-8");
         let lines: Vec<&str> = csv.lines().collect();
         assert_eq!(lines.len(), 3);
-        assert!(lines[0].starts_with("operation,layout,shape,name,element,cpu_ms,cpu_ms_q1"));
-        assert!(lines[2].starts_with("training,channels-first,8x64x56x56,,f32,2.0,1.5,2.5"));
+        assert!(lines[0].starts_with(
+            "operation,layout,shape,name,element,activation,residual,cpu_ms,cpu_ms_q1"
+        ));
+        assert!(
+            lines[2].starts_with("training,channels-first,8x64x56x56,,f32,none,false,2.0,1.5,2.5")
+        );
     }
 
     #[test]
@@ -242,8 +251,8 @@ pub(super) mod tests {
         assert_eq!(
             report.wrong(),
             [
-                "WRONG: 8x64x56x56 channels-first training: y: 1 outside",
-                "WRONG: 1x64x16x16 channels-first training: y of sample 3: 2 outside"
+                "WRONG: 8x64x56x56 channels-first training f32: y: 1 outside",
+                "WRONG: 1x64x16x16 channels-first training f32: y of sample 3: 2 outside"
             ]
         );
         assert_eq!(report.right(), 1);

@@ -1,45 +1,56 @@
 //! Times against tensor size, from 64 KiB to what a buffer of the adapter holds.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use wgpu_batchnorm::{Element, Tensor, wgpu};
+use wgpu_batchnorm::{Element, wgpu};
 
 use super::clock::{Clock, Stopwatch};
+use super::computation::{Computation, Operation};
 use super::copy::Copies;
+use super::expected::Expected;
+use super::loaded::Loaded;
 use super::memory;
 use super::row::{Processor, on_cpu};
 use super::spread::Spread;
+use super::task::{Input, Task};
 use super::timing::{Contender, Measured, Thoroughness, measure};
-use super::workload::{Operation, Workload, statistics};
-use crate::cli::compare::{Comparison, Tolerance};
-use crate::cli::device::{Device, Loaded, Placement};
-use crate::cli::problem::Problem;
+use super::workload::Workload;
+use crate::cli::device::Device;
 use crate::cli::size::{Layout, Sizes};
 
-/// Every tensor is a batch of copies of one such sample, 64 KiB of f32: so the expected output of a sample is that of all.
+/// Every tensor is a batch of copies of one such sample, 64 KiB of f32: so the expected output of a sample is that of all, and
+/// so is its gradient.
 const SAMPLE: [usize; 3] = [64, 16, 16];
-const ELEMENT: Element = Element::F32;
 
 /// Up to here each size has its own fastest copy: beyond, no cache makes a difference.
 const SELECT_UP_TO: u64 = 64 << 20;
-/// How often a tensor is in memory at most, where the device's memory is the host's: input and output on the host, and
-/// both on the device. While the input is staged there is no output on the host yet.
-const COPIES_OF_TENSOR: u64 = 4;
+/// How often a tensor is in memory at most, where the device's memory is the host's: inputs and outputs on the host, and
+/// both on the device. While an input is staged there is no output on the host yet.
+fn copies_of_tensor(computations: &[Computation]) -> u64 {
+    let tensors = computations.iter().map(|computation| {
+        // backward: x, dy and dx
+        let plain = 2 + u64::from(computation.operation == Operation::Backward);
+        // the residual and its gradient
+        plain + 2 * u64::from(computation.layer.residual)
+    });
+    2 * tensors.max().unwrap_or(0)
+}
 /// Samples of an output that are compared with the reference.
 const CHECKED: u64 = 16;
 
-/// Times of one operation at one size, in milliseconds.
+/// Times of one computation at one size, in milliseconds.
 #[derive(Clone, Debug)]
 pub struct Point {
     /// Bytes of the tensor.
     pub bytes: u64,
     /// What was computed.
-    pub operation: Operation,
+    pub computation: Computation,
     /// Sizes in memory order.
     pub shape: Sizes,
-    /// The library's own processor path, on all cores.
-    pub cpu: Spread,
+    /// The library's own processor path, on all cores; none for halves.
+    pub cpu: Option<Spread>,
     /// The device, data already there.
     pub gpu: Spread,
     /// The copy kernel on the same buffers, timed in turn.
@@ -66,8 +77,6 @@ pub struct Sweep {
 impl Sweep {
     /// Where the channels are.
     pub const LAYOUT: Layout = Layout::ChannelsFirst;
-    /// What the tensors are stored as.
-    pub const ELEMENT: Element = ELEMENT;
 
     /// The sizes, for people.
     pub fn sizes() -> String {
@@ -76,12 +85,17 @@ impl Sweep {
     }
 }
 
-/// Bytes of a sample.
-fn sample_bytes() -> u64 {
-    SAMPLE.iter().product::<usize>() as u64 * ELEMENT.bytes()
+/// Values of a sample.
+fn sample_values() -> u64 {
+    SAMPLE.iter().product::<usize>() as u64
 }
 
-/// Batch sizes: each `factor` times the one before, and at last the largest that a buffer holds.
+/// Bytes of a sample of f32.
+fn sample_bytes() -> u64 {
+    sample_values() * Element::F32.bytes()
+}
+
+/// Batch sizes: each `factor` times the one before, and at last the largest of f32 that a buffer holds.
 pub fn batches(buffer_bytes: u64, factor: u64) -> Vec<u64> {
     let most = buffer_bytes / sample_bytes();
     let mut batches: Vec<u64> =
@@ -96,12 +110,14 @@ pub fn batches(buffer_bytes: u64, factor: u64) -> Vec<u64> {
 struct Budget {
     started: Instant,
     time: Duration,
+    /// How often a tensor is in memory.
+    copies: u64,
     /// The batch that was measured last, and how long that took.
     last: Option<(u64, Duration)>,
 }
 
 impl Budget {
-    fn new(thoroughness: Thoroughness) -> Self {
+    fn new(thoroughness: Thoroughness, copies: u64) -> Self {
         let seconds = match thoroughness {
             Thoroughness::Quick => 2,
             Thoroughness::Usual => 25,
@@ -110,6 +126,7 @@ impl Budget {
         Self {
             started: Instant::now(),
             time: Duration::from_secs(seconds),
+            copies,
             last: None,
         }
     }
@@ -117,7 +134,7 @@ impl Budget {
     /// Why a batch should not be begun, where it should not: large tensors take as much longer as they are larger.
     fn refuses(&self, batch: u64, elapsed: Duration, available: Option<u64>) -> Option<String> {
         let bytes = batch * sample_bytes();
-        let needed = bytes.saturating_mul(COPIES_OF_TENSOR);
+        let needed = bytes.saturating_mul(self.copies);
         // Half of it: others want memory too.
         if let Some(available) = available
             && needed > available / 2
@@ -142,23 +159,22 @@ impl Budget {
     }
 }
 
-/// Measures the operations at every size that time and memory allow. Calls `at` with each size before it is measured.
+/// Measures the computations at every size that time and memory allow. Calls `at` with each size before it is measured.
 pub fn run(
     device: &Device,
     stopwatch: &Stopwatch<'_>,
     copies: &mut Copies<'_>,
-    operations: &[Operation],
+    computations: &[Computation],
     thoroughness: Thoroughness,
     mut at: impl FnMut(u64),
 ) -> Result<Sweep> {
     let limit = device.gpu.device().limits().max_buffer_size;
-    let mut budget = Budget::new(thoroughness);
+    let mut budget = Budget::new(thoroughness, copies_of_tensor(computations));
     let mut sweep = Sweep {
         points: Vec::new(),
         stopped: None,
     };
     let sample = Workload::custom(Sizes([&[1][..], &SAMPLE].concat()), Some(Sweep::LAYOUT))?;
-    let sample = sample.problem()?;
     for batch in batches(limit, factor(thoroughness)) {
         let elapsed = budget.started.elapsed();
         if let Some(why) = budget.refuses(batch, elapsed, memory::available()) {
@@ -167,16 +183,16 @@ pub fn run(
         }
         at(batch * sample_bytes());
         let started = Instant::now();
-        for &operation in operations {
+        for &computation in computations {
             let size = Size {
                 device,
                 stopwatch,
                 batch,
-                operation,
+                computation,
             };
             let point = size
                 .measure(copies, &sample, thoroughness)
-                .with_context(|| format!("{} {operation}", size.sizes()))?;
+                .with_context(|| format!("{} {computation}", size.sizes()))?;
             match point {
                 Ok(point) => sweep.points.push(point),
                 Err(OutOfMemory) => {
@@ -204,12 +220,12 @@ pub const fn factor(thoroughness: Thoroughness) -> u64 {
 /// The device has no memory for a tensor that its limits allow.
 struct OutOfMemory;
 
-/// One operation at one size.
+/// One computation at one size.
 struct Size<'a> {
     device: &'a Device,
     stopwatch: &'a Stopwatch<'a>,
     batch: u64,
-    operation: Operation,
+    computation: Computation,
 }
 
 impl Size<'_> {
@@ -220,46 +236,50 @@ impl Size<'_> {
     fn measure(
         &self,
         copies: &mut Copies<'_>,
-        sample: &Problem,
+        sample: &Workload,
         thoroughness: Thoroughness,
     ) -> Result<Result<Point, OutOfMemory>> {
-        let sample = Problem {
-            statistics: statistics(self.operation, sample.shape, &sample.x)?,
-            ..sample.clone()
+        let Computation { operation, layer } = self.computation;
+        let sample = Input::new(sample, layer)?;
+        let sample = Task::new(&sample, operation)?;
+        let times = self.batch as usize;
+        let shape = self.sizes().shape(Sweep::LAYOUT)?;
+        let task = Task {
+            input: &sample.input.repeated(shape, times),
+            operation,
+            given: Cow::Owned(sample.given_repeated(times)),
         };
-        let problem = Problem {
-            shape: self.sizes().shape(Sweep::LAYOUT)?,
-            x: sample.x.repeat(self.batch as usize),
-            ..sample.clone()
-        };
-        let Some(loaded) = self.load(&problem)? else {
+        let Some(loaded) = self.load(&task)? else {
             return Ok(Err(OutOfMemory));
         };
         self.device
             .gpu
             .run("wgpu-batchnorm", |pass| loaded.step.record(pass));
-        let (max_error, wrong) = self.check(&sample, &loaded)?;
+        let expected = sample.expected()?;
+        let output = expected.first().expect("every operation has an output");
+        let (max_error, wrong) = self.check(output, &loaded)?;
 
-        let bytes = self.batch * sample_bytes();
+        let bytes = self.batch * sample_values() * layer.element.bytes();
         let copy = if bytes <= SELECT_UP_TO {
             copies.bind(&loaded)?
         } else {
             copies.bind_as_before(&loaded)?
         };
-        let mut contenders = [
+        let mut contenders = vec![
             Contender::device(|pass| loaded.step.record(pass)),
             Contender::device(|pass| copy.record(pass)),
-            on_cpu(&problem, Processor::AllCores),
         ];
+        contenders.extend(on_cpu(&task, Processor::AllCores));
         let Measured {
             seconds,
             clock,
             rounds,
         } = measure(self.stopwatch, &mut contenders, thoroughness.sweep())?;
-        let [gpu, copy, cpu] = [0, 1, 2].map(|index| seconds[index].scaled(1e3));
+        let [gpu, copy] = [0, 1].map(|index| seconds[index].scaled(1e3));
+        let cpu = seconds.get(2).map(|cpu| cpu.scaled(1e3));
         Ok(Ok(Point {
             bytes,
-            operation: self.operation,
+            computation: self.computation,
             shape: self.sizes(),
             cpu,
             gpu,
@@ -271,14 +291,14 @@ impl Size<'_> {
         }))
     }
 
-    /// Uploads the problem; `None` where the device has no memory for it.
-    fn load(&self, problem: &Problem) -> Result<Option<Loaded>> {
+    /// Uploads the task; `None` where the device has no memory for it.
+    fn load(&self, task: &Task<'_>) -> Result<Option<Loaded>> {
         let scope = self
             .device
             .gpu
             .device()
             .push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let loaded = self.device.load(problem, Placement::Whole);
+        let loaded = Loaded::new(self.device, task);
         match pollster::block_on(scope.pop()) {
             Some(_) => Ok(None),
             None => loaded.map(Some),
@@ -286,21 +306,19 @@ impl Size<'_> {
     }
 
     /// The largest error of some samples, the first and the last among them, and what is wrong with them.
-    fn check(&self, sample: &Problem, loaded: &Loaded) -> Result<(f64, Option<String>)> {
-        let expected = sample.exact()?.y;
-        let len = expected.len() as u64;
+    fn check(&self, expected: &Expected, loaded: &Loaded) -> Result<(f64, Option<String>)> {
+        let len = sample_values();
         let mut largest = 0.0f64;
         let count = CHECKED.min(self.batch);
         for index in 0..count {
             let number = index * (self.batch - 1) / (count - 1).max(1);
-            let place = Tensor::new(&loaded.y, number * sample_bytes(), len);
-            let y: Vec<f32> = self.device.gpu.blocking_download(place)?;
-            let comparison = Comparison::new(&y, &expected, Tolerance::PROMISE);
-            if !comparison.is_within() {
-                let what = comparison.describe(&format!("y of sample {number}"));
-                return Ok((comparison.scaled_error(), Some(what)));
+            let found = loaded.samples(self.device, number * len, len)?;
+            let name = format!("{} of sample {number}", expected.name);
+            let (error, wrong) = expected.compare(&name, &found);
+            if wrong.is_some() {
+                return Ok((error, wrong));
             }
-            largest = largest.max(comparison.scaled_error());
+            largest = largest.max(error);
         }
         Ok((largest, None))
     }
@@ -327,7 +345,7 @@ mod tests {
     #[test]
     fn a_sweep_ends_before_it_takes_too_much() {
         let seconds = Duration::from_secs;
-        let mut budget = Budget::new(Thoroughness::Usual);
+        let mut budget = Budget::new(Thoroughness::Usual, 4);
         let plenty = Some(1 << 40);
         assert_eq!(budget.refuses(1, seconds(0), plenty), None);
         assert_eq!(budget.refuses(1, seconds(0), None), None);

@@ -1,10 +1,14 @@
 //! A report as text, in 80 columns and wider.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use comfy_table::Table;
+use wgpu_batchnorm::Element;
 
 use super::clock::Clock;
+use super::computation::Operation;
+use super::expected::{FUSED, GRADIENTS};
 use super::memory;
 use super::report::Report;
 use super::row::Row;
@@ -13,8 +17,81 @@ use super::sweep::{Point, Sweep};
 use crate::cli::compare::Tolerance;
 use crate::cli::output::{digits, lines, room, row, table};
 
-/// What the columns mean, and what there is to know about the times.
-pub fn legend(clock: Clock) -> String {
+impl Report {
+    /// What the columns mean, and what there is to know about the times.
+    pub fn legend(&self) -> String {
+        let mut text = legend(self.environment.clock.source);
+        if self.rows.iter().any(is_gradient) {
+            text += LEGEND_OF_BACKWARD;
+        }
+        if self.has_halves() {
+            text += LEGEND_OF_HALVES;
+        }
+        if let Some(fused) = self.fused() {
+            let residual = if self.rows.iter().any(|row| row.computation.layer.residual) {
+                "; GB/s count the\n         residual, so that `of copy` shows what it costs beyond its traffic"
+            } else {
+                ""
+            };
+            let _ = write!(text, "\nfused    {fused}: in the same dispatches{residual}");
+        }
+        text
+    }
+
+    /// What all layers of the run do beside normalizing.
+    fn fused(&self) -> Option<String> {
+        self.rows.first()?.computation.layer.fused()
+    }
+
+    fn has_halves(&self) -> bool {
+        let mut rows = self.rows.iter();
+        rows.any(|row| row.computation.layer.element != Element::F32)
+    }
+
+    /// What was checked, in words.
+    pub fn checked(&self) -> String {
+        let forward = if self.fused().is_some() {
+            Tolerance::Sum {
+                absolute: FUSED,
+                relative: FUSED,
+            }
+        } else {
+            Tolerance::PROMISE
+        };
+        let gradients = format!("{GRADIENTS:e} of the largest gradient of f64");
+        let within = if self.rows.iter().all(is_gradient) {
+            gradients
+        } else if self.rows.iter().any(is_gradient) {
+            format!("{forward} of f64,\ngradients within {gradients}")
+        } else {
+            format!("{forward} of f64")
+        };
+        let halves = if self.has_halves() {
+            ",\nand the rounding of halves"
+        } else {
+            ""
+        };
+        format!(
+            "{} of {} results are within {within}{halves}",
+            self.right(),
+            self.rows.len()
+        )
+    }
+}
+
+fn is_gradient(row: &Row) -> bool {
+    row.computation.operation == Operation::Backward
+}
+
+const LEGEND_OF_BACKWARD: &str = "
+back     the gradients of input, gamma and beta from that of the output, through
+         the statistics that a forward pass saved: reads both tensors twice and
+         writes one; error of each over the largest |v64| of it";
+const LEGEND_OF_HALVES: &str = "
+f16      and bf16: the error includes the rounding of what is stored, the copy
+         moves the bytes of such a tensor. CPU and loop have no halves";
+
+fn legend(clock: Clock) -> String {
     let gpu = match clock {
         Clock::Timestamps => "from the start of its work to the end, data on the device",
         Clock::Wall => "from submission to completion, with the data on the device",
@@ -49,10 +126,10 @@ const fn column(title: &'static str, rank: u8, cell: fn(&Row) -> String) -> Colu
 
 const COLUMNS: [Column; 16] = [
     column("shape", 0, |row| row.shape.to_string()),
-    column("", 0, |row| row.operation.short().to_owned()),
-    column("CPU", 0, |row| digits(row.cpu.median)),
-    column("+-", 3, |row| percent(row.cpu)),
-    column("loop", 1, |row| digits(row.textbook.median)),
+    column("", 0, |row| row.computation.short()),
+    column("CPU", 0, |row| or_none(row.cpu, milliseconds)),
+    column("+-", 3, |row| or_none(row.cpu, percent)),
+    column("loop", 1, |row| or_none(row.textbook, milliseconds)),
     column("GPU", 0, |row| digits(row.gpu.median)),
     column("+-", 1, |row| percent(row.gpu)),
     column("I/O", 1, |row| digits(row.end_to_end.median)),
@@ -61,7 +138,7 @@ const COLUMNS: [Column; 16] = [
     column("copy", 4, |row| digits(row.copy.median)),
     column("+-", 4, |row| percent(row.copy)),
     column("of copy", 0, |row| format!("{:.2}", row.copy_fraction())),
-    column("x CPU", 0, |row| digits(row.speed_up())),
+    column("x CPU", 0, |row| or_none(row.speed_up(), digits)),
     column("error", 0, |row| {
         let mark = if row.wrong.is_some() { "!" } else { "" };
         format!("{:.0e}{mark}", row.max_error)
@@ -69,6 +146,15 @@ const COLUMNS: [Column; 16] = [
     column("rounds", 5, |row| row.rounds.to_string()),
 ];
 const TEXT_COLUMNS: usize = 2;
+
+fn milliseconds(spread: Spread) -> String {
+    digits(spread.median)
+}
+
+/// A dash where there is no number.
+pub fn or_none<T>(number: Option<T>, text: impl FnOnce(T) -> String) -> String {
+    number.map_or_else(|| "-".to_owned(), text)
+}
 
 /// Half of what lies between the quartiles, of the median.
 pub fn percent(spread: Spread) -> String {
@@ -89,16 +175,14 @@ impl Report {
                 environment.describe_clock()
             ),
             self.copy_table(),
-            legend(environment.clock.source),
+            self.legend(),
             self.row_table(room()),
         ];
         parts.extend(self.other_clocks());
         parts.extend(self.sweep.as_ref().map(sweep_table));
         parts.push(format!(
-            "{} of {} results are within {} of f64 ({} s)",
-            self.right(),
-            self.rows.len(),
-            Tolerance::PROMISE,
+            "{} ({} s)",
+            self.checked(),
             digits(elapsed.as_secs_f64())
         ));
         parts.join("\n\n")
@@ -111,7 +195,7 @@ impl Report {
             .rows
             .iter()
             .filter(|row| row.clock != usual)
-            .map(|row| format!("{} {}", row.shape, row.operation))
+            .map(|row| format!("{} {}", row.shape, row.computation))
             .collect();
         (!names.is_empty()).then(|| {
             format!(
@@ -169,11 +253,11 @@ impl Report {
         let candidates = self.copies.iter().map(|fastest| fastest.candidates).min();
         let threads = self.environment.host.threads;
         let all = format!("host x{threads}");
-        let header = ["values", "geometry", "GB/s", "host x1", &all];
+        let header = ["bytes", "geometry", "GB/s", "host x1", &all];
         let mut table = table(&header, TEXT_COLUMNS);
         for fastest in &self.copies {
             let cells = [
-                fastest.values.to_string(),
+                fastest.bytes.to_string(),
                 fastest.geometry.to_string(),
                 digits(fastest.gigabytes_per_second),
                 digits(fastest.memcpy_one_core),
@@ -198,16 +282,16 @@ fn sweep_table(sweep: &Sweep) -> String {
     for point in &sweep.points {
         let Point {
             bytes,
-            operation,
+            computation,
             cpu,
             gpu,
             copy,
             ..
         } = point;
         let mark = if point.wrong.is_some() { "!" } else { "" };
-        let mut cells = vec![memory::text(*bytes), operation.short().to_owned()];
-        for spread in [cpu, gpu, copy] {
-            cells.extend([digits(spread.median), percent(*spread)]);
+        let mut cells = vec![memory::text(*bytes), computation.short()];
+        for spread in [*cpu, Some(*gpu), Some(*copy)] {
+            cells.extend([or_none(spread, milliseconds), or_none(spread, percent)]);
         }
         cells.push(format!("{:.0e}{mark}", point.max_error));
         table.add_row(row(cells, TEXT_COLUMNS));
@@ -227,7 +311,6 @@ fn sweep_table(sweep: &Sweep) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::report::tests::{point, report, spread};
-    use super::super::workload::Operation;
     use super::*;
 
     #[test]
@@ -281,7 +364,7 @@ mod tests {
         assert_eq!(report.other_clocks(), None);
         report.rows[1].clock = Clock::Wall;
         let note = report.other_clocks().expect("a note");
-        assert!(note.contains("8x64x56x56 training"), "{note}");
+        assert!(note.contains("8x64x56x56 training f32"), "{note}");
     }
 
     #[test]
