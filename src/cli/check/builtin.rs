@@ -368,7 +368,9 @@ impl Fused {
             && self.activation == Activation::Relu6
         {
             // Past the second corner.
-            gamma.iter_mut().for_each(|gamma| *gamma *= 4.0);
+            for gamma in gamma {
+                *gamma *= 4.0;
+            }
         }
         Ok(problem)
     }

@@ -28,7 +28,8 @@ pub struct Arguments {
     files: Vec<PathBuf>,
     #[command(flatten)]
     allowed: Allowed,
-    /// Check the built-in cases with ten million values per channel, and larger shapes; takes about a minute and 1 GB
+    /// Check the built-in cases with ten million values per channel, larger shapes and everything that can be fused; takes
+    /// minutes and 1 GB
     #[arg(long, conflicts_with = "files")]
     full: bool,
     /// Write what was found to this file as well
