@@ -1,5 +1,5 @@
 //! Files that may be anything, as the command and layers read them. With `cargo install cargo-fuzz`, from the repository:
-//! `cargo +nightly fuzz run files fuzz/corpus/files fuzz/seeds tests/data -- -max_total_time=60`
+//! `cargo +nightly fuzz run files fuzz/corpus/files fuzz/seeds tests/data tests/data/pytorch -- -max_total_time=60`
 
 #![no_main]
 
@@ -22,4 +22,5 @@ fuzz_target!(|bytes: &[u8]| {
     let limits = Limits::default();
     let _ = Plan::training(&limits, problem.shape, &problem.training());
     let _ = Plan::inference(&limits, problem.shape, &problem.inference());
+    let _ = Plan::backward(&limits, problem.shape, &problem.backward());
 });

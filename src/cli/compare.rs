@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use wgpu_batchnorm::Element;
+
 /// How far a value may be from the expected one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Tolerance {
@@ -20,6 +22,27 @@ impl Tolerance {
     /// What the library promises of y on every input.
     pub const PROMISE: Self = Self::Scaled(2e-6);
 
+    /// With what rounding to an element adds: half the distance to the next value, of normal and of subnormal numbers. f32
+    /// adds nothing, as the tolerance is one of f32.
+    pub fn stored_as(self, element: Element) -> Self {
+        let (unit, tiny) = match element {
+            Element::F32 => return self,
+            Element::F16 => (2f64.powi(-11), 2f64.powi(-25)),
+            Element::Bf16 => (2f64.powi(-8), 2f64.powi(-134)),
+        };
+        match self {
+            Self::Sum { absolute, relative } => Self::Sum {
+                absolute: absolute + tiny,
+                relative: relative + unit,
+            },
+            // At most twice as much, between 0 and 1.
+            Self::Scaled(bound) => Self::Sum {
+                absolute: bound + tiny,
+                relative: bound + unit,
+            },
+        }
+    }
+
     fn bound(self, expected: f64) -> f64 {
         match self {
             Self::Sum { absolute, relative } => absolute + relative * expected.abs(),
@@ -32,10 +55,21 @@ impl fmt::Display for Tolerance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sum { absolute, relative } => {
-                write!(f, "{absolute:e} + {relative:e} * |expected|")
+                let [absolute, relative] = [*absolute, *relative].map(short);
+                write!(f, "{absolute} + {relative} * |expected|")
             }
             Self::Scaled(bound) => write!(f, "{bound:e} * max(1, |expected|)"),
         }
+    }
+}
+
+/// A number of at most three digits.
+fn short(number: f64) -> String {
+    let [whole, rounded] = [format!("{number:e}"), format!("{number:.2e}")];
+    if whole.len() < rounded.len() {
+        whole
+    } else {
+        rounded
     }
 }
 
@@ -207,5 +241,23 @@ mod tests {
         assert!(compare(&[3.0], &[2.0], Tolerance::Scaled(0.5)).is_within());
         assert!(!compare(&[3.25], &[2.0], Tolerance::Scaled(0.5)).is_within());
         assert!(!compare(&[1.0], &[0.25], Tolerance::Scaled(0.5)).is_within());
+    }
+
+    #[test]
+    fn halves_may_be_rounded_once_and_no_more() {
+        for (element, one_up, tiny) in [
+            (Element::F16, 1.0 + 2f32.powi(-10), 2f32.powi(-24)),
+            (Element::Bf16, 1.0 + 2f32.powi(-7), 0.0),
+        ] {
+            let tolerance = EXACT.stored_as(element);
+            let halfway = f64::midpoint(1.0, one_up.into());
+            assert!(compare(&[one_up], &[halfway], tolerance).is_within());
+            assert!(compare(&[1.0], &[halfway], tolerance).is_within());
+            assert!(!compare(&[one_up], &[1.0], tolerance).is_within());
+            assert!(compare(&[tiny], &[f64::from(tiny) / 2.0], tolerance).is_within());
+        }
+        assert_eq!(EXACT.stored_as(Element::F32), EXACT);
+        let text = Tolerance::PROMISE.stored_as(Element::F16).to_string();
+        assert_eq!(text, "2.03e-6 + 4.90e-4 * |expected|");
     }
 }

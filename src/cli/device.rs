@@ -6,13 +6,14 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use serde::Serialize;
 use wgpu_batchnorm::{
-    Buffers, DeviceLimits, Gpu, GpuOptions, Kernels, Packed, Plan, PlanError, Step, Tensor, wgpu,
+    Buffers, Derivative, DeviceLimits, Gpu, GpuOptions, Kernels, Packed, Plan, Step, Tensor, wgpu,
 };
 
 use super::NO_DEVICE;
 use super::adapter::AdapterChoice;
 use super::output::{driver, exit, print_error};
-use super::problem::{Problem, Solution, State, Statistics};
+use super::placed::Placed;
+use super::problem::{Gradients, Problem, Solution, State, Statistics};
 
 /// A device and its kernels.
 pub struct Device {
@@ -57,48 +58,34 @@ pub fn kind(info: &wgpu::AdapterInfo) -> &'static str {
     }
 }
 
-/// Where input and output lie in their buffers.
+/// Where inputs and outputs of the tensor's shape lie in their buffers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Placement {
     /// Each fills a buffer of its own.
     Whole,
     /// Each lies in the middle of a buffer, from this byte, among values that must stay as they are.
     Pool {
-        /// Byte offset of the input.
+        /// Byte offset of the input, and of all that has its shape and is read.
         x: u64,
-        /// Byte offset of the output.
+        /// Byte offset of the output, and of all that has its shape and is written.
         y: u64,
     },
 }
 
 impl Placement {
-    fn offsets(self) -> [u64; 2] {
+    fn offsets(self) -> [Option<u64>; 2] {
         match self {
-            Self::Whole => [0, 0],
-            Self::Pool { x, y } => [x, y],
+            Self::Whole => [None, None],
+            Self::Pool { x, y } => [Some(x), Some(y)],
         }
     }
 }
 
 impl fmt::Display for Placement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [x, y] = self.offsets();
+        let [x, y] = self.offsets().map(Option::unwrap_or_default);
         write!(f, "x at byte {x}, y at {y}")
     }
-}
-
-/// What surrounds tensors in a pool: a NaN that no kernel computes.
-const GUARD: f32 = f32::from_bits(0x7fc5_a5a5);
-/// Guards after a tensor.
-const GUARDS_BEHIND: usize = 67;
-
-/// `values` from byte `offset` on, among guards.
-fn pooled(values: impl ExactSizeIterator<Item = f32>, offset: u64) -> Vec<f32> {
-    let before = offset as usize / 4;
-    let mut pool = vec![GUARD; before];
-    pool.extend(values);
-    pool.resize(pool.len() + GUARDS_BEHIND, GUARD);
-    pool
 }
 
 impl Device {
@@ -125,37 +112,48 @@ impl Device {
         self.gpu.adapter().get_info()
     }
 
-    fn plan(&self, problem: &Problem) -> Result<Plan, PlanError> {
+    fn forward_plan(&self, problem: &Problem) -> Result<Plan> {
         let limits = self.kernels.limits();
-        match &problem.statistics {
+        Ok(match &problem.statistics {
             // Saved, as in a training loop: a backward pass follows there.
             Statistics::Batch(_) => {
-                Plan::training(limits, problem.shape, &problem.training().saved(true))
+                Plan::training(limits, problem.shape, &problem.training().saved(true))?
             }
-            Statistics::Given(_) => Plan::inference(limits, problem.shape, &problem.inference()),
-        }
+            Statistics::Given(_) => Plan::inference(limits, problem.shape, &problem.inference())?,
+        })
     }
 
-    /// Uploads a problem and binds its step.
+    fn backward_plan(&self, problem: &Problem) -> Result<Option<Plan>> {
+        let limits = self.kernels.limits();
+        let plan = || Plan::backward(limits, problem.shape, &problem.backward());
+        Ok(match problem.grad_output {
+            Some(_) => Some(plan()?),
+            None => None,
+        })
+    }
+
+    /// Uploads a problem and binds its steps.
     pub fn load(&self, problem: &Problem, placement: Placement) -> Result<Loaded> {
         // First, as it is what rejects impossible problems.
-        let plan = self.plan(problem)?;
+        let plan = self.forward_plan(problem)?;
+        let backward_plan = self.backward_plan(problem)?;
         let gpu = &self.gpu;
-        let [x_offset, y_offset] = placement.offsets();
-        let len = problem.shape.len();
-        let (x, y) = match placement {
-            Placement::Whole => (gpu.upload(&problem.x, "x")?, gpu.zeros(len, "y")?),
-            Placement::Pool { .. } => (
-                gpu.upload(&pooled(problem.x.iter().copied(), x_offset), "x")?,
-                gpu.upload(&pooled((0..problem.x.len()).map(|_| GUARD), y_offset), "y")?,
-            ),
+        let [read, written] = placement.offsets();
+        let room = |label| Placed::room(gpu, plan.shape().len(), problem.element, written, label);
+        let upload =
+            |values: &[f32], label| Placed::upload(gpu, values, problem.element, read, label);
+        let given = |values: &Option<Vec<f32>>, label| {
+            let values = values.as_ref();
+            values.map(|values| upload(values, label)).transpose()
         };
+        let (x, y) = (upload(&problem.x, "x")?, room("y")?);
+        let residual = given(&problem.residual, "residual")?;
+        let grad_output = given(&problem.grad_output, "grad_output")?;
+
         let packed = Packed::new(problem.shape.channels());
         let vector = |values: &Option<Vec<f32>>, label| {
-            values
-                .as_ref()
-                .map(|values| gpu.upload(values, label))
-                .transpose()
+            let values = values.as_ref();
+            values.map(|values| gpu.upload(values, label)).transpose()
         };
         let gamma = vector(&problem.gamma, "gamma")?;
         let beta = vector(&problem.beta, "beta")?;
@@ -174,39 +172,77 @@ impl Device {
             Statistics::Batch(_) => Some(gpu.zeros(packed.saved(), "saved")?),
             Statistics::Given(_) => None,
         };
+        let mask = if problem.derives_from(Derivative::Mask) {
+            Some(gpu.zeros(plan.mask_words(), "mask")?)
+        } else {
+            None
+        };
 
-        let mut buffers = Buffers::new(
-            Tensor::new(&x, x_offset, len),
-            Tensor::new(&y, y_offset, len),
-        )
-        .label("wgpu-batchnorm");
-        if let Some(gamma) = &gamma {
-            buffers = buffers.gamma(Tensor::whole(gamma));
-        }
-        if let Some(beta) = &beta {
-            buffers = buffers.beta(Tensor::whole(beta));
-        }
+        let common = Common {
+            residual,
+            gamma,
+            beta,
+            saved,
+            mask,
+        };
+
+        let mut buffers = common.add_to(Buffers::new(x.tensor(), y.tensor()));
         if let Some(running) = &running {
             buffers = buffers.running(Tensor::whole(running));
         }
-        if let Some(saved) = &saved {
-            buffers = buffers.saved(Tensor::whole(saved));
-        }
         let step = pollster::block_on(plan.bind_checked(&self.kernels, buffers))?;
+
+        let backward = match (backward_plan, &grad_output) {
+            (Some(plan), Some(grad_output)) => {
+                let gradients = LoadedGradients {
+                    input: room("grad_input")?,
+                    gamma: common
+                        .gamma
+                        .as_ref()
+                        .map(|_| gpu.zeros(packed.channels(), "grad_gamma"))
+                        .transpose()?,
+                    beta: common
+                        .beta
+                        .as_ref()
+                        .map(|_| gpu.zeros(packed.channels(), "grad_beta"))
+                        .transpose()?,
+                    residual: common
+                        .residual
+                        .as_ref()
+                        .map(|_| room("grad_residual"))
+                        .transpose()?,
+                };
+                let buffers = Buffers::backward(x.tensor(), grad_output.tensor());
+                let mut buffers = gradients.add_to(common.add_to(buffers));
+                if problem.derives_from(Derivative::Output) {
+                    buffers = buffers.output(y.tensor());
+                }
+                if let (Statistics::Given(_), Some(running)) = (&problem.statistics, &running) {
+                    buffers = buffers.running(Tensor::whole(running));
+                }
+                let step = pollster::block_on(plan.bind_checked(&self.kernels, buffers))?;
+                Some((step, gradients))
+            }
+            _ => None,
+        };
         Ok(Loaded {
             plan,
             step,
             y,
             running,
-            y_offset,
+            backward,
         })
     }
 
-    /// Loads a problem, runs its step once and reads the result back.
+    /// Loads a problem, runs its steps once and reads the results back.
     pub fn solve(&self, problem: &Problem, placement: Placement) -> Result<Solution> {
         let loaded = self.load(problem, placement)?;
-        self.gpu
-            .run("wgpu-batchnorm", |pass| loaded.step.record(pass));
+        self.gpu.run("wgpu-batchnorm", |pass| {
+            loaded.step.record(pass);
+            if let Some((step, _)) = &loaded.backward {
+                step.record(pass);
+            }
+        });
         loaded.solution(self)
     }
 }
@@ -215,33 +251,101 @@ impl Device {
 pub struct Loaded {
     plan: Plan,
     step: Step,
-    y: wgpu::Buffer,
+    y: Placed,
     running: Option<wgpu::Buffer>,
-    y_offset: u64,
+    backward: Option<(Step, LoadedGradients)>,
+}
+
+/// What both passes of a problem have.
+struct Common {
+    residual: Option<Placed>,
+    gamma: Option<wgpu::Buffer>,
+    beta: Option<wgpu::Buffer>,
+    saved: Option<wgpu::Buffer>,
+    mask: Option<wgpu::Buffer>,
+}
+
+impl Common {
+    fn add_to<'a>(&'a self, mut buffers: Buffers<'a>) -> Buffers<'a> {
+        buffers = buffers.label("wgpu-batchnorm");
+        if let Some(residual) = &self.residual {
+            buffers = buffers.residual(residual.tensor());
+        }
+        if let Some(gamma) = &self.gamma {
+            buffers = buffers.gamma(Tensor::whole(gamma));
+        }
+        if let Some(beta) = &self.beta {
+            buffers = buffers.beta(Tensor::whole(beta));
+        }
+        if let Some(saved) = &self.saved {
+            buffers = buffers.saved(Tensor::whole(saved));
+        }
+        if let Some(mask) = &self.mask {
+            buffers = buffers.mask(Tensor::whole(mask));
+        }
+        buffers
+    }
+}
+
+/// Where the gradients of what a problem has go.
+struct LoadedGradients {
+    input: Placed,
+    gamma: Option<wgpu::Buffer>,
+    beta: Option<wgpu::Buffer>,
+    residual: Option<Placed>,
+}
+
+impl LoadedGradients {
+    fn add_to<'a>(&'a self, buffers: Buffers<'a>) -> Buffers<'a> {
+        let mut buffers = buffers.grad_input(self.input.tensor());
+        if let Some(gamma) = &self.gamma {
+            buffers = buffers.grad_gamma(Tensor::whole(gamma));
+        }
+        if let Some(beta) = &self.beta {
+            buffers = buffers.grad_beta(Tensor::whole(beta));
+        }
+        if let Some(residual) = &self.residual {
+            buffers = buffers.grad_residual(residual.tensor());
+        }
+        buffers
+    }
+
+    fn read(&self, gpu: &Gpu) -> Result<Gradients> {
+        let vector = |buffer: &Option<wgpu::Buffer>| {
+            let buffer = buffer.as_ref();
+            buffer
+                .map(|buffer| gpu.blocking_download(Tensor::whole(buffer)))
+                .transpose()
+        };
+        Ok(Gradients {
+            input: self.input.read(gpu)?,
+            gamma: vector(&self.gamma)?,
+            beta: vector(&self.beta)?,
+            residual: self
+                .residual
+                .as_ref()
+                .map(|residual| residual.read(gpu))
+                .transpose()?,
+        })
+    }
 }
 
 impl Loaded {
-    /// What the device has made of it so far. An error where it has written beside its output.
+    /// What the device has made of it so far. An error where it has written beside its results.
     pub fn solution(&self, device: &Device) -> Result<Solution> {
-        let mut y: Vec<f32> = device.gpu.blocking_download(Tensor::whole(&self.y))?;
-        let start = self.y_offset as usize / 4;
-        let behind = y.split_off(start + self.plan.shape().len() as usize);
-        let own = y.split_off(start);
-        let strays = y
-            .iter()
-            .chain(&behind)
-            .filter(|value| value.to_bits() != GUARD.to_bits())
-            .count();
-        ensure!(
-            strays == 0,
-            "{strays} values beside the output were overwritten"
-        );
-
         let state = match &self.running {
             Some(running) => Some(self.read_state(device, running)?),
             None => None,
         };
-        Ok(Solution { y: own, state })
+        let gradients = match &self.backward {
+            Some((_, gradients)) => Some(gradients.read(&device.gpu)?),
+            None => None,
+        };
+        Ok(Solution {
+            y: self.y.read(&device.gpu)?,
+            state,
+            gradients,
+        })
     }
 
     fn read_state(&self, device: &Device, running: &wgpu::Buffer) -> Result<State> {

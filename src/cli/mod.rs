@@ -10,6 +10,7 @@ mod info;
 mod inputs;
 mod numerics;
 mod output;
+mod placed;
 mod problem;
 mod size;
 

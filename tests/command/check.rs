@@ -117,7 +117,7 @@ fn check_passes_a_right_case() {
         "expected.output: ok",
         "expected.running_mean: ok",
         "expected.running_var: ok",
-        "[2, 2, 2], channels on axis 1",
+        "[2, 2, 2] of f32, channels on axis 1",
         "by hand",
         "% of the allowed 1e-6 + 1e-5 * |expected|",
         "1 right",
@@ -276,8 +276,8 @@ fn files_that_lie_are_named_errors() {
         (with("epsilon", "NaN"), "epsilon is \"NaN\""),
         (with("eps", "1"), "unknown metadata key \"eps\""),
         (
-            with("activation", "relu"),
-            "activation \"relu\" is not supported yet",
+            with("activation", "tanh"),
+            "activation is \"tanh\": none, relu, leaky_relu",
         ),
     ];
     let mut paths = Vec::new();
@@ -285,7 +285,7 @@ fn files_that_lie_are_named_errors() {
     for (index, (header, message)) in cases.into_iter().enumerate() {
         let data = if header.contains("__metadata__\":{\"e")
             || message.contains("unknown m")
-            || message.contains("relu")
+            || message.contains("tanh")
         {
             32
         } else {
@@ -400,4 +400,91 @@ fn mutated_files_are_answered_one_and_all() {
         .map(|count| count.parse::<usize>().expect("a number"))
         .sum();
     assert_eq!(sum, 200, "{summary}");
+}
+
+/// The cases of `tests/data/pytorch`.
+fn pytorch() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/pytorch");
+    let mut paths: Vec<_> = (folder.read_dir().expect("a folder"))
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "safetensors")
+        })
+        .collect();
+    paths.sort();
+    paths
+}
+
+#[test]
+fn the_device_computes_what_pytorch_computes() {
+    let paths = pytorch();
+    assert!(paths.len() > 80, "{}", paths.len());
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let json = folder.path().join("found.json");
+    let mut arguments = vec!["check", "--json", path_text(&json)];
+    arguments.extend(paths.iter().map(|path| path_text(path)));
+    let (out, _) = exits(&command(&arguments), 0);
+    let summary = format!("{} right, 0 wrong, 0 could not be checked", paths.len());
+    assert_eq!(out.lines().last(), Some(&summary[..]), "{out}");
+    // Nothing that a file expects is left out.
+    let report = read_json(&json);
+    for (checked, path) in report["checked"]
+        .as_array()
+        .expect("files")
+        .iter()
+        .zip(&paths)
+    {
+        let bytes = std::fs::read(path).expect("a file");
+        let file = safetensors::SafeTensors::deserialize(&bytes).expect("tensors");
+        let names = file.names().into_iter();
+        let mut expected: Vec<_> = names.filter(|name| name.starts_with("expected.")).collect();
+        expected.sort_unstable();
+        let tensors = checked["tensors"].as_array().expect("tensors").iter();
+        let mut compared: Vec<_> = tensors
+            .map(|tensor| tensor["name"].as_str().expect("a name"))
+            .collect();
+        compared.sort_unstable();
+        assert_eq!(compared, expected, "{}", path.display());
+    }
+}
+
+#[test]
+fn a_wrong_value_of_any_expected_tensor_is_named() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let source = pytorch()
+        .into_iter()
+        .find(|path| path.ends_with("2d_train_relu_residual_f16.safetensors"));
+    let bytes = std::fs::read(source.expect("a case of all tensors")).expect("a file");
+    let file = safetensors::SafeTensors::deserialize(&bytes).expect("tensors");
+    let mut names: Vec<_> = file
+        .names()
+        .into_iter()
+        .filter(|name| name.starts_with("expected."))
+        .collect();
+    names.sort_unstable();
+    assert_eq!(names.len(), 7, "{names:?}");
+    for name in names {
+        // The last value of the tensor becomes three times as large, and more.
+        let last = file
+            .tensor(name)
+            .expect("a tensor")
+            .data()
+            .last_chunk::<8>()
+            .expect("f64")
+            .as_ptr_range()
+            .end;
+        let at = last as usize - bytes.as_ptr() as usize;
+        let mut wrong = bytes.clone();
+        let value = f64::from_le_bytes(wrong[at - 8..at].try_into().expect("8 bytes"));
+        wrong[at - 8..at].copy_from_slice(&(3.0 * value + 0.1).to_le_bytes());
+        let path = folder.path().join(format!("{name}.safetensors"));
+        std::fs::write(&path, wrong).expect("a writable folder");
+        let (out, _) = exits(&command(&["check", path_text(&path)]), 1);
+        assert!(
+            out.contains(&format!("  {name}: WRONG, 1 of ")),
+            "{name}: {out}"
+        );
+        assert_eq!(out.matches("WRONG").count(), 1, "{out}");
+    }
 }

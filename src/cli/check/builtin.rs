@@ -3,15 +3,16 @@
 use std::fmt;
 
 use anyhow::{Context, Result};
-use wgpu_batchnorm::{DEFAULT_EPSILON, Running, RunningVariance, Update};
+use wgpu_batchnorm::{Activation, Derivative, Element, Running, RunningVariance, Update};
 
 use super::report::{Checked, Compared};
 use crate::cli::Verdict;
-use crate::cli::compare::Tolerance;
+use crate::cli::compare::{Comparison, Tolerance};
 use crate::cli::device::{Device, Placement};
 use crate::cli::inputs::{Distribution, Random};
 use crate::cli::output::{bad, error_digits, lines, print, progress, row, table};
-use crate::cli::problem::{Problem, State, Statistics, describe_running};
+use crate::cli::placed::rounded;
+use crate::cli::problem::{OF_LARGEST_GRADIENT, Problem, State, Statistics, describe_running};
 use crate::cli::size::{Layout, Sizes};
 
 use Layout::{ChannelsFirst, ChannelsLast};
@@ -72,10 +73,14 @@ const PLACEMENTS: [Placement; 6] = [
 
 /// Checks all of them.
 pub fn run(device: &Device, full: bool) -> Result<Vec<Checked>> {
-    print(&format!("\nallowed error: {}", Tolerance::PROMISE))?;
+    print(&format!(
+        "\nallowed error: {}; of gradients {OF_LARGEST_GRADIENT:e} of the largest\n  value; of f16 and bf16 tensors their rounding on top",
+        Tolerance::PROMISE
+    ))?;
     let mut checked = Vec::new();
     hard(device, if full { HARD_FULL } else { HARD }, &mut checked)?;
     sweep(device, full, &mut checked)?;
+    fused(device, full, &mut checked)?;
 
     let mut wrong = 0;
     for step in &checked {
@@ -104,7 +109,25 @@ pub fn run(device: &Device, full: bool) -> Result<Vec<Checked>> {
     Ok(checked)
 }
 
-/// Solves a problem of these sizes on the device; the largest error in units of `max(1, |y|)`.
+/// The largest errors of a step.
+#[derive(Clone, Copy, Debug, Default)]
+struct Errors {
+    /// Of the result and the running statistics, in units of `max(1, |v|)`.
+    forward: f64,
+    /// Of the gradients, in units of the largest value of each.
+    backward: f64,
+}
+
+impl Errors {
+    fn max(self, other: Self) -> Self {
+        Self {
+            forward: self.forward.max(other.forward),
+            backward: self.backward.max(other.backward),
+        }
+    }
+}
+
+/// Solves a problem of these sizes on the device.
 fn step(
     to: &mut Vec<Checked>,
     device: &Device,
@@ -112,25 +135,44 @@ fn step(
     sizes: &[usize],
     placement: Placement,
     name: String,
-) -> Result<f64> {
+) -> Result<Errors> {
     let solution = device
         .solve(problem, placement)
         .with_context(|| name.clone())?;
-    let tolerance = Tolerance::PROMISE;
-    let compared = solution.compare(&problem.exact()?, tolerance);
-    let largest = compared
-        .iter()
-        .map(|(_, comparison)| comparison.scaled_error())
-        .fold(0.0, f64::max);
-    let tensors = compared.iter().map(|(tensor, comparison)| {
-        let sizes = match *tensor {
-            "y" => sizes.to_vec(),
-            _ => vec![problem.shape.channels() as usize],
+    let exact = problem.exact()?;
+    let channels = [problem.shape.channels() as usize];
+    let mut errors = Errors::default();
+    let mut tensors = Vec::new();
+    let stored = Tolerance::PROMISE.stored_as(problem.element);
+    let y = Comparison::new(&solution.y, &exact.y, stored);
+    errors.forward = y.scaled_error();
+    tensors.push(Compared::new("y", sizes.to_vec(), &y, stored));
+    for (tensor, comparison) in solution.compare_state(&exact, Tolerance::PROMISE) {
+        errors.forward = errors.forward.max(comparison.scaled_error());
+        tensors.push(Compared::new(
+            tensor,
+            channels.to_vec(),
+            &comparison,
+            Tolerance::PROMISE,
+        ));
+    }
+    for gradient in solution.compare_gradients(problem, &exact) {
+        errors.backward = errors.backward.max(gradient.error);
+        let sizes = if gradient.like_input {
+            sizes
+        } else {
+            &channels
         };
-        Compared::new(tensor, sizes, comparison, tolerance)
-    });
-    to.push(Checked::compared(name, tensors.collect()));
-    Ok(largest)
+        let compared = Compared::new(
+            gradient.name,
+            sizes.to_vec(),
+            &gradient.comparison,
+            gradient.tolerance,
+        );
+        tensors.push(compared);
+    }
+    to.push(Checked::compared(name, tensors));
+    Ok(errors)
 }
 
 /// The hard inputs, in training and inference, in both layouts.
@@ -139,41 +181,44 @@ fn hard(
     shapes: [(Layout, [usize; 4]); 2],
     checked: &mut Vec<Checked>,
 ) -> Result<()> {
-    let mut table = table(
-        &[
-            "input",
-            "first train",
-            "first infer",
-            "last train",
-            "last infer",
-        ],
-        1,
-    );
+    let titles = [
+        "input",
+        "first train",
+        "first infer",
+        "last train",
+        "last infer",
+    ];
+    let [mut forward, mut backward] = [(); 2].map(|()| table(&titles, 1));
     let bar = progress(Distribution::HARD.len() * shapes.len());
     for (seed, (name, distribution)) in Distribution::HARD.into_iter().enumerate() {
-        let mut cells = vec![name.to_owned()];
+        let [mut forward_cells, mut backward_cells] = [(); 2].map(|()| vec![name.to_owned()]);
         for (layout, sizes) in shapes {
             bar.set_message(name);
             let mut problem = training(layout, &sizes, distribution, seed as u64, Features::ALL)?;
+            problem.grad_output = Some(noise(&problem, seed as u64, Element::F32));
             for inference in [false, true] {
                 if inference {
                     problem.statistics = Statistics::Given(exact_state(&problem)?);
                 }
                 let operation = if inference { "inference" } else { "training" };
                 let name = format!("{name}, {layout}, {operation}");
-                let error = step(checked, device, &problem, &sizes, Placement::Whole, name)?;
-                cells.push(error_digits(error));
+                let errors = step(checked, device, &problem, &sizes, Placement::Whole, name)?;
+                forward_cells.push(error_digits(errors.forward));
+                backward_cells.push(error_digits(errors.backward));
             }
             bar.inc(1);
         }
-        table.add_row(row(cells, 1));
+        forward.add_row(row(forward_cells, 1));
+        backward.add_row(row(backward_cells, 1));
     }
     bar.finish_and_clear();
     let [(_, first), (_, last)] = shapes.map(|(layout, sizes)| (layout, Sizes(sizes.to_vec())));
     print(&format!(
         "\nHard inputs, channels first ({first}) and last ({last}): largest error"
     ))?;
-    print(&lines(table).join("\n"))
+    print(&lines(forward).join("\n"))?;
+    print("\nTheir gradients: largest error over the largest value")?;
+    print(&lines(backward).join("\n"))
 }
 
 /// The odd shapes, in training and inference, at changing offsets with changing features.
@@ -182,7 +227,7 @@ fn sweep(device: &Device, full: bool, checked: &mut Vec<Checked>) -> Result<()> 
         .into_iter()
         .chain(SWEEP_FULL.into_iter().filter(|_| full))
         .collect();
-    let mut table = table(&["shape", "layout", "train", "infer"], 2);
+    let mut table = table(&["shape", "layout", "train", "infer", "gradients"], 2);
     let bar = progress(shapes.len());
     let distribution = Distribution::Normal {
         mean: 3.0,
@@ -191,10 +236,13 @@ fn sweep(device: &Device, full: bool, checked: &mut Vec<Checked>) -> Result<()> 
     for (seed, (layout, sizes)) in shapes.into_iter().enumerate() {
         let shape = Sizes(sizes.to_vec());
         bar.set_message(shape.to_string());
-        let mut largest = [0.0f64; 2];
+        let mut largest = [Errors::default(); 2];
         for (index, placement) in PLACEMENTS.into_iter().enumerate() {
             let features = Features::number(seed + index);
             let mut problem = training(layout, sizes, distribution, seed as u64, features)?;
+            // Kernels of the backward pass are many: one placement at the widest access, one at the narrowest.
+            let goes_back = full || index < 2;
+            problem.grad_output = goes_back.then(|| noise(&problem, seed as u64, Element::F32));
             for (operation, largest) in ["training", "inference"].into_iter().zip(&mut largest) {
                 if operation == "inference" {
                     problem.statistics = Statistics::Given(exact_state(&problem)?);
@@ -206,8 +254,9 @@ fn sweep(device: &Device, full: bool, checked: &mut Vec<Checked>) -> Result<()> 
         let cells = [
             shape.to_string(),
             layout.to_string(),
-            error_digits(largest[0]),
-            error_digits(largest[1]),
+            error_digits(largest[0].forward),
+            error_digits(largest[1].forward),
+            error_digits(largest[0].max(largest[1]).backward),
         ];
         table.add_row(row(cells, 2));
         bar.inc(1);
@@ -218,6 +267,189 @@ fn sweep(device: &Device, full: bool, checked: &mut Vec<Checked>) -> Result<()> 
         PLACEMENTS.len()
     ))?;
     print(&lines(table).join("\n"))
+}
+
+/// What is fused with a step, and how its tensors are stored.
+#[derive(Clone, Copy, Debug)]
+struct Fused {
+    element: Element,
+    activation: Activation,
+    residual: bool,
+    derivative: Derivative,
+}
+
+impl fmt::Display for Fused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let residual = if self.residual { ", residual" } else { "" };
+        let (element, activation) = (self.element.name(), self.activation.name());
+        write!(f, "{element}, {activation}{residual}")?;
+        match (self.activation, self.derivative) {
+            (Activation::None, _) => Ok(()),
+            (_, Derivative::Input) => write!(f, ", from the input"),
+            (_, Derivative::Output) => write!(f, ", from the output"),
+            (_, Derivative::Mask) => write!(f, ", from a mask"),
+        }
+    }
+}
+
+const LEAKY: Activation = Activation::LeakyRelu { slope: 0.125 };
+const ACTIVATIONS: [Activation; 7] = [
+    Activation::None,
+    Activation::Relu,
+    LEAKY,
+    Activation::Relu6,
+    Activation::Silu,
+    Activation::Gelu,
+    Activation::GeluTanh,
+];
+
+impl Fused {
+    const fn new(
+        element: Element,
+        activation: Activation,
+        residual: bool,
+        derivative: Derivative,
+    ) -> Self {
+        Self {
+            element,
+            activation,
+            residual,
+            derivative,
+        }
+    }
+
+    /// Every activation, element and derivative, in a few of their combinations: kernels take their time to compile.
+    fn some() -> Vec<Self> {
+        use Derivative::{Input, Mask, Output};
+        use Element::{Bf16, F16, F32};
+        vec![
+            Self::new(F32, Activation::Relu, true, Mask),
+            Self::new(F32, Activation::Silu, false, Input),
+            Self::new(F32, LEAKY, true, Output),
+            Self::new(F16, Activation::None, false, Input),
+            Self::new(F16, Activation::Relu, true, Output),
+            Self::new(F16, Activation::Gelu, true, Input),
+            Self::new(Bf16, Activation::Relu6, false, Mask),
+            Self::new(Bf16, Activation::GeluTanh, true, Input),
+        ]
+    }
+
+    fn all() -> Vec<Self> {
+        let mut all = Vec::new();
+        for element in Element::ALL {
+            for activation in ACTIVATIONS {
+                for residual in [false, true] {
+                    for derivative in [Derivative::Input, Derivative::Output, Derivative::Mask] {
+                        let differs =
+                            activation != Activation::None || derivative == Derivative::Input;
+                        if differs && activation.gradient_from(derivative) {
+                            all.push(Self::new(element, activation, residual, derivative));
+                        }
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    /// A training step with all of it, forward and backward.
+    fn problem(self, layout: Layout, sizes: &[usize], seed: u64) -> Result<Problem> {
+        let distribution = Distribution::Normal {
+            mean: 3.0,
+            deviation: 2.0,
+        };
+        let mut problem = training(layout, sizes, distribution, seed, Features::ALL)?;
+        problem.x = rounded(&problem.x, self.element);
+        problem.element = self.element;
+        problem.residual = (self.residual).then(|| noise(&problem, seed + 1, self.element));
+        problem.activation = self.activation;
+        problem.derivative = self.derivative;
+        if let Some(gamma) = &mut problem.gamma
+            && self.activation == Activation::Relu6
+        {
+            // Past the second corner.
+            for gamma in gamma {
+                *gamma *= 4.0;
+            }
+        }
+        Ok(problem)
+    }
+}
+
+/// A gradient of the result that is zero wherever the activation has a corner so near that rounding decides its side. At 6
+/// numbers of bf16 are 1/32 apart.
+fn gradient_off_corners(problem: &Problem, seed: u64) -> Result<Vec<f32>> {
+    let corners: &[f64] = match problem.activation {
+        Activation::Relu | Activation::LeakyRelu { .. } => &[0.0],
+        Activation::Relu6 => &[0.0, 6.0],
+        _ => &[],
+    };
+    let linear = Problem {
+        activation: Activation::None,
+        grad_output: None,
+        ..problem.clone()
+    };
+    let z = linear.exact()?.y;
+    let mut dy = noise(problem, seed, problem.element);
+    for (dy, z) in dy.iter_mut().zip(z) {
+        if corners.iter().any(|corner| (z - corner).abs() < 1.0 / 32.0) {
+            *dy = 0.0;
+        }
+    }
+    Ok(dy)
+}
+
+/// Activations, residuals and half types, forward and backward, in both layouts and with odd numbers of values.
+fn fused(device: &Device, full: bool, checked: &mut Vec<Checked>) -> Result<()> {
+    let shapes: [(Layout, &[usize]); 2] =
+        [(ChannelsFirst, &[5, 3, 7, 9]), (ChannelsLast, &[61, 5])];
+    let kinds = if full { Fused::all() } else { Fused::some() };
+    let mut table = table(&["fused", "layout", "train", "infer", "gradients"], 2);
+    let bar = progress(kinds.len());
+    for (seed, fused) in kinds.into_iter().enumerate() {
+        bar.set_message(fused.to_string());
+        for (index, (layout, sizes)) in shapes.into_iter().enumerate() {
+            // By turns, where time is short.
+            if !full && seed % 2 != index {
+                continue;
+            }
+            let mut problem = fused.problem(layout, sizes, seed as u64)?;
+            let mut largest = [Errors::default(); 2];
+            for (operation, largest) in ["training", "inference"].into_iter().zip(&mut largest) {
+                if operation == "inference" {
+                    problem.statistics = Statistics::Given(exact_state(&problem)?);
+                }
+                problem.grad_output = Some(gradient_off_corners(&problem, seed as u64 + 2)?);
+                for placement in [PLACEMENTS[0], PLACEMENTS[2]] {
+                    let name = format!("{fused}, {layout}, {operation}, {placement}");
+                    let errors = step(checked, device, &problem, sizes, placement, name)?;
+                    *largest = largest.max(errors);
+                }
+            }
+            let cells = [
+                fused.to_string(),
+                layout.to_string(),
+                error_digits(largest[0].forward),
+                error_digits(largest[1].forward),
+                error_digits(largest[0].max(largest[1]).backward),
+            ];
+            table.add_row(row(cells, 2));
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    print("\nActivations, residuals and storage: largest error")?;
+    print(&lines(table).join("\n"))
+}
+
+/// Normally distributed values of a problem's shape, such as an element can store.
+fn noise(problem: &Problem, seed: u64, element: Element) -> Vec<f32> {
+    let distribution = Distribution::Normal {
+        mean: 0.0,
+        deviation: 1.0,
+    };
+    // One row of them: a seed of its own keeps them apart from the input.
+    rounded(&distribution.fill(!seed, 1, 1, problem.x.len()), element)
 }
 
 /// Which optional parts a step has.
@@ -296,12 +528,10 @@ fn training(
         running.variance = RunningVariance::Biased;
     }
     Ok(Problem {
-        shape,
-        x: distribution.fill(seed, outer, channels, inner),
         gamma: features.gamma.then(|| random.vector(channels, 0.5, 1.5)),
         beta: features.beta.then(|| random.vector(channels, -1.0, 1.0)),
-        epsilon: DEFAULT_EPSILON,
         statistics: Statistics::Batch(running.map(|running| (running, state))),
+        ..Problem::new(shape, distribution.fill(seed, outer, channels, inner))
     })
 }
 

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use wgpu_batchnorm::{Activation, Element};
 
 use super::Allowed;
 use super::case_file::{CaseFile, Expected};
 use super::report::{Checked, Compared};
 use crate::cli::Verdict;
-use crate::cli::compare::{Comparison, Tolerance};
+use crate::cli::compare::Comparison;
 use crate::cli::device::{Device, Placement};
 use crate::cli::output::{bad, error_digits, plain, print, print_error};
 use crate::cli::problem::{Solution, Statistics, describe_running};
@@ -49,7 +50,7 @@ fn check(device: &Device, path: &Path, allowed: Allowed) -> Result<Checked> {
     let compared = case
         .expected
         .iter()
-        .filter_map(|expected| compare(expected, &solution, allowed))
+        .filter_map(|expected| compare(expected, &solution, allowed, case.problem.element))
         .collect();
     Ok(Checked {
         description: Some(describe(&case)),
@@ -59,11 +60,13 @@ fn check(device: &Device, path: &Path, allowed: Allowed) -> Result<Checked> {
 }
 
 /// A tensor that the file expects, compared with what the device made of it.
-fn compare(expected: &Expected, solution: &Solution, allowed: Allowed) -> Option<Compared> {
-    let tolerance = Tolerance::Sum {
-        absolute: allowed.atol.unwrap_or(expected.kind.absolute),
-        relative: allowed.rtol.unwrap_or(expected.kind.relative),
-    };
+fn compare(
+    expected: &Expected,
+    solution: &Solution,
+    allowed: Allowed,
+    element: Element,
+) -> Option<Compared> {
+    let tolerance = (expected.kind).tolerance(allowed.rtol, allowed.atol, element);
     let actual = (expected.kind.actual)(solution)?;
     let comparison = Comparison::new(actual, &expected.values, tolerance);
     Some(Compared::new(
@@ -84,9 +87,19 @@ fn describe(case: &CaseFile) -> String {
             format!("the batch's own statistics, {}", describe_running(running))
         }
     };
+    let residual = problem.residual.as_ref().map_or("", |_| ", a residual");
+    let activation = match problem.activation {
+        Activation::None => String::new(),
+        Activation::LeakyRelu { slope } => format!(", leaky_relu of slope {slope}"),
+        activation => format!(", {}", activation.name()),
+    };
+    let backward = (problem.grad_output.as_ref()).map_or("", |_| ", and backward");
     format!(
-        "{:?}, channels on axis {}, by {statistics}, epsilon {:e}",
-        case.sizes, case.axis, problem.epsilon
+        "{:?} of {}, channels on axis {}, by {statistics}, epsilon {:e}{residual}{activation}{backward}",
+        case.sizes,
+        problem.element.name(),
+        case.axis,
+        problem.epsilon
     )
 }
 

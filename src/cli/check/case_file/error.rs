@@ -26,12 +26,6 @@ pub enum CaseFileError {
         /// The names that there are.
         known: Vec<&'static str>,
     },
-    /// Defined, but not computed by this version.
-    #[error("{what} is not supported yet")]
-    NotSupported {
-        /// Which tensor, key or value.
-        what: String,
-    },
     /// A tensor that another one, or every case, needs.
     #[error("{tensor} is missing{}", because(*needed_by))]
     Missing {
@@ -79,10 +73,19 @@ pub enum CaseFileError {
     /// An input that has no such channel axis.
     #[error("input: {0}")]
     Shape(#[from] ShapeError),
-    /// A case that nothing could fail.
+    /// A slope, and nothing that has one.
     #[error(
-        "there is nothing to compare: expected.output, expected.running_mean or expected.running_var is needed"
+        "activation_alpha is given, and the activation is {activation}: only leaky_relu has one"
     )]
+    UnusedAlpha {
+        /// The activation.
+        activation: &'static str,
+    },
+    /// A gradient to start from, and none to end with.
+    #[error("grad_output is given, and no gradient is expected: one of expected.grad_* is needed")]
+    UnusedGradient,
+    /// A case that nothing could fail.
+    #[error("there is nothing to compare: a tensor expected.* is needed")]
     NothingExpected,
 }
 

@@ -7,7 +7,7 @@ use wgpu_batchnorm::{Limits, Plan};
 use super::tests::Draft;
 use super::*;
 
-/// Bytes of values per byte of a file: f32 input becomes f32, f32 expectations become f64.
+/// Bytes of values per byte of a file: halves become f32, f32 expectations become f64.
 const GROWTH: usize = 2;
 
 /// A file with everything that a case can have.
@@ -20,6 +20,14 @@ fn whole() -> Vec<u8> {
         .floats("expected.output", &[2, 3, 2], &values)
         .floats("expected.running_mean", &[3], &[0.0; 3])
         .floats("expected.running_var", &[3], &[1.0; 3])
+        .floats("residual", &[2, 3, 2], &values)
+        .floats("grad_output", &[2, 3, 2], &values)
+        .floats("expected.grad_input", &[2, 3, 2], &values)
+        .floats("expected.grad_weight", &[3], &[0.0; 3])
+        .floats("expected.grad_bias", &[3], &[0.0; 3])
+        .floats("expected.grad_residual", &[2, 3, 2], &values)
+        .text("activation", "leaky_relu")
+        .text("activation_alpha", "0.1")
         .text("mode", "training")
         .text("epsilon", "1e-5")
         .text("momentum", "0.1")
@@ -49,6 +57,13 @@ fn answers(bytes: &[u8]) -> Result<(), TestCaseError> {
         state.map(|state| &state.variance),
     ];
     let mut taken = 4 * problem.x.len();
+    for tensor in [&problem.residual, &problem.grad_output]
+        .into_iter()
+        .flatten()
+    {
+        prop_assert_eq!(tensor.len(), problem.x.len());
+        taken += 4 * tensor.len();
+    }
     for vector in vectors.into_iter().flatten() {
         prop_assert_eq!(vector.len(), channels);
         taken += 4 * channels;
@@ -64,6 +79,7 @@ fn answers(bytes: &[u8]) -> Result<(), TestCaseError> {
     // What is planned next does not panic either.
     let _ = Plan::training(&Limits::default(), problem.shape, &problem.training());
     let _ = Plan::inference(&Limits::default(), problem.shape, &problem.inference());
+    let _ = Plan::backward(&Limits::default(), problem.shape, &problem.backward());
     Ok(())
 }
 
@@ -150,10 +166,11 @@ fn lie() -> impl Strategy<Value = (prop::sample::Index, Lie)> {
     let known: Vec<String> = TENSORS
         .iter()
         .copied()
-        .chain(NOT_BUILT)
         .chain([
             "expected.output",
             "expected.running_mean",
+            "expected.grad_input",
+            "expected.grad_weight",
             "gamma",
             "",
             "__metadata__",
@@ -182,6 +199,8 @@ fn lie() -> impl Strategy<Value = (prop::sample::Index, Lie)> {
         "99999999999999999999",
         "biased",
         "relu",
+        "leaky_relu",
+        "gelu_tanh",
         "none",
         "",
         "\u{0}",

@@ -3,20 +3,40 @@
 use std::collections::HashMap;
 use std::str::FromStr;
 
-use wgpu_batchnorm::{DEFAULT_EPSILON, Running, RunningVariance, Update};
+use wgpu_batchnorm::{Activation, DEFAULT_EPSILON, Running, RunningVariance, Update};
 
 use super::CaseFileError;
 
 /// The keys that metadata can have.
-pub const METADATA: [&str; 7] = [
+pub const METADATA: [&str; 8] = [
     "mode",
     "epsilon",
     "momentum",
     "axis",
     "running_variance",
     "activation",
+    "activation_alpha",
     "source",
 ];
+
+/// The slope of leaky ReLU where a case does not say: PyTorch's.
+const DEFAULT_ALPHA: f32 = 0.01;
+
+/// The names of [`activations`].
+const ACTIVATION_NAMES: &str = "none, relu, leaky_relu, relu6, silu, gelu or gelu_tanh";
+
+/// All activations; leaky ReLU with this slope.
+const fn activations(slope: f32) -> [Activation; 7] {
+    [
+        Activation::None,
+        Activation::Relu,
+        Activation::LeakyRelu { slope },
+        Activation::Relu6,
+        Activation::Silu,
+        Activation::Gelu,
+        Activation::GeluTanh,
+    ]
+}
 
 /// What to normalize by.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,6 +58,8 @@ pub struct Metadata {
     pub running: Running,
     /// The channels' axis.
     pub axis: isize,
+    /// What is applied last.
+    pub activation: Activation,
     /// Where the case comes from.
     pub source: Option<String>,
 }
@@ -75,13 +97,18 @@ impl Metadata {
                 _ => None,
             },
         )?;
-        match texts.get("activation").map(String::as_str) {
-            None | Some("none") => {}
-            Some(other) => {
-                return Err(CaseFileError::NotSupported {
-                    what: format!("activation {other:?}"),
-                });
-            }
+        let alpha = value(texts, "activation_alpha", "a finite number", |text| {
+            number(text).filter(|slope: &f32| slope.is_finite())
+        })?;
+        let activation = value(texts, "activation", ACTIVATION_NAMES, |name| {
+            let mut all = activations(alpha.unwrap_or(DEFAULT_ALPHA)).into_iter();
+            all.find(|activation| activation.name() == name)
+        })?
+        .unwrap_or(Activation::None);
+        if alpha.is_some() && !matches!(activation, Activation::LeakyRelu { .. }) {
+            return Err(CaseFileError::UnusedAlpha {
+                activation: activation.name(),
+            });
         }
         let usual = Running::default();
         Ok(Self {
@@ -92,6 +119,7 @@ impl Metadata {
                 variance: variance.unwrap_or(usual.variance),
             },
             axis: axis.unwrap_or(1),
+            activation,
             source: texts.get("source").cloned(),
         })
     }

@@ -13,24 +13,27 @@ mod tests;
 use std::collections::HashMap;
 use std::io::Read;
 
-use safetensors::tensor::{Dtype, SafeTensors};
+use safetensors::tensor::SafeTensors;
 use wgpu_batchnorm::Shape;
 
 use crate::cli::problem::{Problem, Statistics};
 pub use error::CaseFileError;
 pub use expected::Expected;
 use metadata::{METADATA, Metadata, Mode};
-use tensors::{Tensors, floats};
+use tensors::{Tensors, values};
 
 /// What a case file holds, as the command's help says it.
 pub const FORMAT: &str = "\
 Case files are .safetensors files of these tensors:
-  input                                         the tensor to normalize, f32
-  weight, bias                                  gamma and beta, f32, each optional
-  running_mean, running_var                     running statistics, f32, optional
-  num_batches_tracked                           the batches that they have seen, i64, 0 by default
-  expected.output                               what is compared, f32 or f64, one of them
-  expected.running_mean, expected.running_var   at least
+  input                        the tensor to normalize, f32, f16 or bf16
+  weight, bias                 gamma and beta, f32, each optional
+  running_mean, running_var    running statistics, f32, optional
+  num_batches_tracked          the batches that they have seen, i64, 0 by default
+  residual                     added before the activation, like the input, optional
+  grad_output                  the gradient of the result, like the input; gradients need it
+  expected.output, expected.running_mean, expected.running_var, expected.grad_input,
+  expected.grad_weight, expected.grad_bias, expected.grad_residual
+                               what is compared, f32 or f64, one of them at least
 and of this metadata, all of it texts:
   mode              training (default) or inference, by the batch's own statistics where the file
                     has no running ones
@@ -38,29 +41,23 @@ and of this metadata, all of it texts:
   momentum          the share of the new batch, 0 to 1, or cumulative; 0.1, as in PyTorch
   axis              the channels' axis, from the end where negative; 1
   running_variance  unbiased (default) or biased
-  activation        none
+  activation        none (default), relu, leaky_relu, relu6, silu, gelu or gelu_tanh
+  activation_alpha  the slope of leaky_relu; 0.01
   source            any text
-Everything else is an error.";
+Everything else is an error.
 
-/// Names of the format that are defined, but that this version cannot compute.
-const NOT_BUILT: [&str; 7] = [
-    "residual",
-    "grad_output",
-    "activation_alpha",
-    "expected.grad_input",
-    "expected.grad_weight",
-    "expected.grad_bias",
-    "expected.grad_residual",
-];
+What is stored as f16 or bf16 may be off by its own rounding on top of what is allowed.";
 
 /// The tensors of a case that are not expected ones.
-const TENSORS: [&str; 6] = [
+const TENSORS: [&str; 8] = [
     "input",
     "weight",
     "bias",
     "running_mean",
     "running_var",
     "num_batches_tracked",
+    "residual",
+    "grad_output",
 ];
 
 /// A case as its file has it, checked.
@@ -107,31 +104,33 @@ impl CaseFile {
             tensor: "input",
             needed_by: None,
         })?;
-        if matches!(input.dtype(), Dtype::F16 | Dtype::BF16) {
-            return Err(CaseFileError::NotSupported {
-                what: format!("an input of {:?}", input.dtype()),
-            });
-        }
         let sizes = input.shape().to_vec();
         let shape = Shape::with_axis(&sizes, metadata.axis)?;
-        let x = floats("input", &input)?;
+        let (element, x) = values("input", &input)?;
         // The channel count is one of the sizes, which are usize.
         let channels = [shape.channels() as usize];
 
         let state = tensors.state(&channels)?;
         let expected = expected::read(&tensors, &sizes, channels[0])?;
+        let grad_output = tensors.like_input("grad_output", &sizes, element)?;
+        if grad_output.is_some() && !expected.iter().any(Expected::is_gradient) {
+            return Err(CaseFileError::UnusedGradient);
+        }
         let statistics = match (metadata.mode, state) {
             (Mode::Inference, Some(state)) => Statistics::Given(state),
             (Mode::Training, Some(state)) => Statistics::Batch(Some((metadata.running, state))),
             (_, None) => Statistics::Batch(None),
         };
         let problem = Problem {
-            shape,
-            x,
+            element,
             gamma: tensors.vector("weight", &channels)?,
             beta: tensors.vector("bias", &channels)?,
             epsilon: metadata.epsilon,
             statistics,
+            residual: tensors.like_input("residual", &sizes, element)?,
+            activation: metadata.activation,
+            grad_output,
+            ..Problem::new(shape, x)
         };
         let from_end = metadata.axis.unsigned_abs();
         Ok(Self {
@@ -164,15 +163,9 @@ fn check_names<'a>(
     let Some(name) = names.filter(|name| !known.contains(name)).min() else {
         return Ok(());
     };
-    Err(if NOT_BUILT.contains(&name) {
-        CaseFileError::NotSupported {
-            what: name.to_owned(),
-        }
-    } else {
-        CaseFileError::Unknown {
-            kind,
-            key: name.to_owned(),
-            known: known.to_vec(),
-        }
+    Err(CaseFileError::Unknown {
+        kind,
+        key: name.to_owned(),
+        known: known.to_vec(),
     })
 }

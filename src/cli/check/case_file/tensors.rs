@@ -1,6 +1,8 @@
 //! The tensors of a case: which must be there, of which sizes and types.
 
+use half::{bf16, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use wgpu_batchnorm::Element;
 
 use super::CaseFileError;
 use crate::cli::problem::State;
@@ -15,6 +17,31 @@ impl<'a> Tensors<'a> {
     /// The tensor of a name.
     pub fn find(&self, name: &str) -> Option<TensorView<'a>> {
         self.file.tensor(name).ok()
+    }
+
+    /// A tensor of the input's sizes, whose values are stored as the input's are.
+    pub fn like_input(
+        &self,
+        tensor: &'static str,
+        sizes: &[usize],
+        element: Element,
+    ) -> Result<Option<Vec<f32>>, CaseFileError> {
+        let Some(view) = self.find(tensor) else {
+            return Ok(None);
+        };
+        check_sizes(tensor, &view, sizes)?;
+        match values(tensor, &view)? {
+            (given, values) if given == element => Ok(Some(values)),
+            _ => Err(CaseFileError::ElementType {
+                tensor,
+                given: view.dtype(),
+                needed: match element {
+                    Element::F32 => "F32, as in input,",
+                    Element::F16 => "F16, as in input,",
+                    Element::Bf16 => "BF16, as in input,",
+                },
+            }),
+        }
     }
 
     /// A tensor of one f32 value per channel.
@@ -111,16 +138,35 @@ fn check_sizes(
     })
 }
 
-/// A tensor's f32 values.
-pub fn floats(tensor: &'static str, view: &TensorView<'_>) -> Result<Vec<f32>, CaseFileError> {
+/// A tensor's values, and how they are stored.
+pub fn values(
+    tensor: &'static str,
+    view: &TensorView<'_>,
+) -> Result<(Element, Vec<f32>), CaseFileError> {
+    let bytes = view.data();
+    Ok(match view.dtype() {
+        Dtype::F32 => (Element::F32, each(bytes, f32::from_le_bytes)),
+        Dtype::F16 => (
+            Element::F16,
+            each(bytes, |half| f16::from_le_bytes(half).into()),
+        ),
+        Dtype::BF16 => (
+            Element::Bf16,
+            each(bytes, |half| bf16::from_le_bytes(half).into()),
+        ),
+        given => {
+            return Err(CaseFileError::ElementType {
+                tensor,
+                given,
+                needed: "F32, F16 or BF16",
+            });
+        }
+    })
+}
+
+fn floats(tensor: &'static str, view: &TensorView<'_>) -> Result<Vec<f32>, CaseFileError> {
     match view.dtype() {
-        Dtype::F32 => Ok(view
-            .data()
-            .as_chunks()
-            .0
-            .iter()
-            .map(|&bytes| f32::from_le_bytes(bytes))
-            .collect()),
+        Dtype::F32 => Ok(each(view.data(), f32::from_le_bytes)),
         given => Err(CaseFileError::ElementType {
             tensor,
             given,
@@ -131,18 +177,18 @@ pub fn floats(tensor: &'static str, view: &TensorView<'_>) -> Result<Vec<f32>, C
 
 fn doubles(tensor: &'static str, view: &TensorView<'_>) -> Result<Vec<f64>, CaseFileError> {
     match view.dtype() {
-        Dtype::F64 => Ok(view
-            .data()
-            .as_chunks()
-            .0
-            .iter()
-            .map(|&bytes| f64::from_le_bytes(bytes))
-            .collect()),
-        Dtype::F32 => Ok(floats(tensor, view)?.into_iter().map(f64::from).collect()),
+        Dtype::F64 => Ok(each(view.data(), f64::from_le_bytes)),
+        Dtype::F32 => Ok(each(view.data(), |word| f32::from_le_bytes(word).into())),
         given => Err(CaseFileError::ElementType {
             tensor,
             given,
             needed: "F32 or F64",
         }),
     }
+}
+
+/// The value of each `N` bytes.
+fn each<const N: usize, T>(bytes: &[u8], value: impl Fn([u8; N]) -> T) -> Vec<T> {
+    let all = bytes.as_chunks().0.iter();
+    all.map(|&bytes| value(bytes)).collect()
 }

@@ -1,8 +1,10 @@
 //! Every way in which a file can be a case, and every way in which it can fail to be one.
 
-use safetensors::tensor::TensorView;
+use half::{bf16, f16};
+use safetensors::tensor::{Dtype, TensorView};
 use wgpu_batchnorm::{HeaderError, Running, RunningVariance, Update};
 
+use super::expected::KINDS;
 use super::*;
 use crate::cli::problem::State;
 
@@ -242,6 +244,8 @@ fn every_bad_value_is_named() {
         ("momentum", ["1.5", "-0.1", "None"]),
         ("axis", ["1.0", "", "channels"]),
         ("running_variance", ["", "true", "Biased"]),
+        ("activation", ["", "ReLU", "tanh"]),
+        ("activation_alpha", ["inf", "NaN", "slope"]),
     ] {
         for value in values {
             let message = Draft::new().text(key, value).error();
@@ -270,33 +274,146 @@ fn every_bad_value_is_named() {
 }
 
 #[test]
-fn what_is_not_built_yet_says_so() {
-    let one: Vec<f32> = vec![0.0; 12];
-    for name in NOT_BUILT
-        .into_iter()
-        .filter(|name| *name != "activation_alpha")
-    {
+fn the_backward_pass_the_residual_and_the_activation_are_read() {
+    let values: Vec<f32> = (0..12).map(|value| value as f32 / 8.0).collect();
+    let halves = |value: fn(f32) -> [u8; 2]| values.iter().flat_map(|&v| value(v)).collect();
+    for (element, dtype, bytes) in [
+        (
+            Element::F16,
+            Dtype::F16,
+            halves(|v| f16::from_f32(v).to_le_bytes()),
+        ),
+        (
+            Element::Bf16,
+            Dtype::BF16,
+            halves(|v| bf16::from_f32(v).to_le_bytes()),
+        ),
+    ] {
+        let case = Draft::new()
+            .raw("input", dtype, &[2, 3, 2], bytes.clone())
+            .raw("residual", dtype, &[2, 3, 2], bytes.clone())
+            .raw("grad_output", dtype, &[2, 3, 2], bytes)
+            .floats("weight", &[3], &[1.0; 3])
+            .floats("bias", &[3], &[1.0; 3])
+            .floats("expected.grad_input", &[2, 3, 2], &values)
+            .doubles("expected.grad_weight", &[3], &[0.5; 3])
+            .floats("expected.grad_bias", &[3], &[0.5; 3])
+            .floats("expected.grad_residual", &[2, 3, 2], &values)
+            .text("activation", "leaky_relu")
+            .text("activation_alpha", "0.25")
+            .parse()
+            .expect("a case");
+        let problem = case.problem;
+        assert_eq!(problem.element, element);
+        assert_eq!(problem.x, values);
+        assert_eq!(problem.residual.as_ref(), Some(&values));
+        assert_eq!(problem.grad_output.as_ref(), Some(&values));
+        assert_eq!(problem.activation, Activation::LeakyRelu { slope: 0.25 });
+        let names: Vec<_> = case
+            .expected
+            .iter()
+            .map(|expected| expected.kind.name)
+            .collect();
+        assert_eq!(names.len(), 5, "{names:?}");
+    }
+    for (name, activation) in [
+        ("none", Activation::None),
+        ("relu", Activation::Relu),
+        ("leaky_relu", Activation::LeakyRelu { slope: 0.01 }),
+        ("relu6", Activation::Relu6),
+        ("silu", Activation::Silu),
+        ("gelu", Activation::Gelu),
+        ("gelu_tanh", Activation::GeluTanh),
+    ] {
+        let case = Draft::new()
+            .text("activation", name)
+            .parse()
+            .expect("a case");
+        assert_eq!(case.problem.activation, activation);
+        assert!(FORMAT.contains(name));
+    }
+}
+
+#[test]
+fn what_would_have_no_effect_is_an_error() {
+    assert_eq!(
+        Draft::new()
+            .text("activation", "relu")
+            .text("activation_alpha", "0.1")
+            .error(),
+        "activation_alpha is given, and the activation is relu: only leaky_relu has one"
+    );
+    let gradient = [0.0; 12];
+    assert_eq!(
+        Draft::new()
+            .floats("grad_output", &[2, 3, 2], &gradient)
+            .error(),
+        "grad_output is given, and no gradient is expected: one of expected.grad_* is needed"
+    );
+}
+
+#[test]
+fn gradients_need_what_they_are_gradients_of() {
+    let draft = || Draft::new().floats("grad_output", &[2, 3, 2], &[0.0; 12]);
+    for (name, sizes, needed) in [
+        ("expected.grad_weight", &[3][..], "weight"),
+        ("expected.grad_bias", &[3], "bias"),
+        ("expected.grad_residual", &[2, 3, 2], "residual"),
+    ] {
+        let values = vec![0.0; sizes.iter().product()];
         assert_eq!(
-            Draft::new().floats(name, &[2, 3, 2], &one).error(),
-            format!("{name} is not supported yet")
+            draft().floats(name, sizes, &values).error(),
+            format!("{needed} is missing: {name} needs it")
+        );
+        assert_eq!(
+            Draft::new().floats(name, sizes, &values).error(),
+            format!("grad_output is missing: {name} needs it")
         );
     }
     assert_eq!(
-        Draft::new().text("activation", "relu").error(),
-        "activation \"relu\" is not supported yet"
+        draft()
+            .raw("residual", Dtype::F16, &[2, 3, 2], vec![0; 24])
+            .floats("expected.grad_input", &[2, 3, 2], &[0.0; 12])
+            .error(),
+        "residual has elements of F16: F32, as in input, is needed"
     );
-    assert_eq!(
-        Draft::new().text("activation_alpha", "0.1").error(),
-        "activation_alpha is not supported yet"
-    );
-    for dtype in [Dtype::F16, Dtype::BF16] {
-        let message = Draft::new()
-            .raw("input", dtype, &[2, 3, 2], vec![0; 24])
-            .error();
-        assert_eq!(
-            message,
-            format!("an input of {dtype:?} is not supported yet")
-        );
+}
+
+#[test]
+fn what_is_allowed_is_that_of_the_tensor_and_its_storage() {
+    let allowed = |name: &str, element| {
+        let kind = KINDS.iter().find(|kind| kind.name == name).expect("a kind");
+        kind.tolerance(None, None, element).to_string()
+    };
+    for (name, element, expected) in [
+        ("expected.output", Element::F32, "1e-6 + 1e-5 * |expected|"),
+        (
+            "expected.output",
+            Element::F16,
+            "1.03e-6 + 4.98e-4 * |expected|",
+        ),
+        (
+            "expected.running_var",
+            Element::F16,
+            "1e-6 + 1e-5 * |expected|",
+        ),
+        (
+            "expected.grad_input",
+            Element::F32,
+            "1e-5 + 1e-4 * |expected|",
+        ),
+        (
+            "expected.grad_input",
+            Element::Bf16,
+            "1e-5 + 4.01e-3 * |expected|",
+        ),
+        (
+            "expected.grad_weight",
+            Element::Bf16,
+            "1e-5 + 1e-4 * |expected|",
+        ),
+    ] {
+        assert_eq!(allowed(name, element), expected, "{name}, {element:?}");
     }
 }
 
@@ -338,7 +455,7 @@ fn tensors_of_other_sizes_types_or_company_are_errors() {
     );
     assert_eq!(
         wrong(Draft::new().raw("input", Dtype::I32, &[2, 3, 2], vec![0; 48])),
-        "input has elements of I32: F32 is needed"
+        "input has elements of I32: F32, F16 or BF16 is needed"
     );
     assert_eq!(
         wrong(Draft::new().raw("expected.output", Dtype::I64, &[2, 3, 2], vec![0; 96])),
