@@ -195,10 +195,6 @@ impl LayerStep {
         self.options.statistics == Statistics::Fixed
     }
 
-    fn mask(&self) -> bool {
-        self.options.derivative == Derivative::Mask && self.options.activation != Activation::None
-    }
-
     fn preactivations(&self) -> Vec<f64> {
         self.exact_forward(Activation::None).0
     }
@@ -209,67 +205,26 @@ impl LayerStep {
         let (residual, parameters) = (self.given_residual(), self.parameters());
         if self.is_fixed() {
             let [mean, variance] = &self.fixed;
-            let options = self.inference_options().activation(activation);
+            let options = inference_options(&self.options).activation(activation);
             let shape = self.shape;
             let y = reference::inference(
                 &self.x, residual, shape, parameters, mean, variance, &options,
             );
             return (y.expect(right), [vec![], vec![]]);
         }
-        let options = self.training_options().activation(activation);
+        let options = training_options(&self.options).activation(activation);
         let forward =
             reference::training(&self.x, residual, self.shape, parameters, &options, None);
         let forward = forward.expect(right);
         (forward.y, [forward.mean, forward.invstd])
     }
 
-    fn training_options(&self) -> Training {
-        let options = Training::default()
-            .epsilon(self.options.epsilon)
-            .gamma(self.options.gamma)
-            .beta(self.options.beta)
-            .running(None)
-            .element(self.options.element)
-            .activation(self.options.activation)
-            .residual(self.options.residual)
-            .mask(self.mask());
-        match &self.options.tuning {
-            Some(tuning) => options.tuning(tuning.clone()),
-            None => options,
-        }
-    }
-
-    fn inference_options(&self) -> Inference {
-        let options = Inference::default()
-            .epsilon(self.options.epsilon)
-            .gamma(self.options.gamma)
-            .beta(self.options.beta)
-            .element(self.options.element)
-            .activation(self.options.activation)
-            .residual(self.options.residual)
-            .mask(self.mask());
-        match &self.options.tuning {
-            Some(tuning) => options.tuning(tuning.clone()),
-            None => options,
-        }
-    }
-
-    /// The forward and the backward plan.
-    pub fn plans(&self, device: &Device) -> Result<[Plan; 2], PlanError> {
-        let limits = &device.limits;
-        let forward = if self.is_fixed() {
-            Plan::inference(limits, self.shape, &self.inference_options())?
-        } else {
-            Plan::training(limits, self.shape, &self.training_options())?
-        };
-        Ok([forward, Plan::backward(limits, self.shape, &self.options)?])
-    }
-
     /// Runs both passes on the device, every tensor among guard values.
     #[allow(clippy::too_many_lines, reason = "one tensor after another")]
     pub fn solve(&self, device: &Device) -> Result<Outcome, Refusal> {
-        let plans = self.plans(device).map_err(Refusal::Plan)?;
+        let plans = plans(device, self.shape, &self.options).map_err(Refusal::Plan)?;
         let [forward, backward] = &plans;
+        let options = &self.options;
         let Memory {
             offset, vectors, ..
         } = self.memory;
@@ -309,7 +264,7 @@ impl LayerStep {
         };
         let grad_input = output(self.options.grad_input, InPlace::GradInput);
         let grad_residual = output(self.options.grad_residual, InPlace::GradResidual);
-        let mask = self.mask().then(|| {
+        let mask = has_mask(options).then(|| {
             let words = forward.mask_words() as usize;
             arena.place(vectors, &vec![UNWRITTEN; words])
         });
@@ -331,7 +286,6 @@ impl LayerStep {
             }
         };
         let mut given = Given::default();
-        let options = &self.options;
         if self.memory.packed {
             if options.gamma || options.beta {
                 let gamma = has(options.gamma, &self.gamma);
@@ -618,6 +572,51 @@ impl LayerStep {
             0.0,
             &|channel| OF_TERMS * terms[channel].products + sum(channel),
         )
+    }
+}
+
+/// The forward and the backward plan.
+pub fn plans(device: &Device, shape: Shape, options: &Backward) -> Result<[Plan; 2], PlanError> {
+    let limits = &device.limits;
+    let forward = match options.statistics {
+        Statistics::Fixed => Plan::inference(limits, shape, &inference_options(options))?,
+        Statistics::Batch => Plan::training(limits, shape, &training_options(options))?,
+    };
+    Ok([forward, Plan::backward(limits, shape, options)?])
+}
+
+fn has_mask(options: &Backward) -> bool {
+    options.derivative == Derivative::Mask && options.activation != Activation::None
+}
+
+fn training_options(backward: &Backward) -> Training {
+    let options = Training::default()
+        .epsilon(backward.epsilon)
+        .gamma(backward.gamma)
+        .beta(backward.beta)
+        .running(None)
+        .element(backward.element)
+        .activation(backward.activation)
+        .residual(backward.residual)
+        .mask(has_mask(backward));
+    match &backward.tuning {
+        Some(tuning) => options.tuning(tuning.clone()),
+        None => options,
+    }
+}
+
+fn inference_options(backward: &Backward) -> Inference {
+    let options = Inference::default()
+        .epsilon(backward.epsilon)
+        .gamma(backward.gamma)
+        .beta(backward.beta)
+        .element(backward.element)
+        .activation(backward.activation)
+        .residual(backward.residual)
+        .mask(has_mask(backward));
+    match &backward.tuning {
+        Some(tuning) => options.tuning(tuning.clone()),
+        None => options,
     }
 }
 
