@@ -18,7 +18,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestCaseError;
 use wgpu_batchnorm::{
     Activation, Backward, BindError, Derivative, DispatchInfo, Element, Gradient, Packed, Plan,
-    PlanError, Shape, Statistics, Tuning,
+    PlanError, Shape, Stage, Statistics, Tuning,
 };
 
 /// A step before its numbers are drawn.
@@ -308,6 +308,7 @@ type Branches = BTreeSet<String>;
 
 fn branches<'a>(case: &Case, dispatches: impl Iterator<Item = &'a DispatchInfo>) -> Branches {
     let mut branches = Branches::new();
+    let options = case.options();
     let (outer, channels, inner) = case.sizes;
     let bytes = case.layer.element.bytes() * outer * channels * inner;
     for dispatch in dispatches {
@@ -316,11 +317,26 @@ fn branches<'a>(case: &Case, dispatches: impl Iterator<Item = &'a DispatchInfo>)
         branches.insert(format!("{name}, {combine:?}"));
         branches.insert(format!("{name}, width {}", dispatch.width));
         branches.insert(format!("{name}, {:?}", dispatch.element));
-        if !format!("{stage:?}").contains("Finalize")
-            && dispatch.window_bytes < bytes
-            && case.bindings.is_some_and(|limit| bytes > limit)
-        {
+        let is_window =
+            dispatch.window_bytes < bytes && case.bindings.is_some_and(|limit| bytes > limit);
+        if is_window && !format!("{stage:?}").contains("Finalize") {
             branches.insert(format!("{name}, a window"));
+        }
+        let of_gradients = matches!(
+            stage,
+            Stage::GradientSums | Stage::GradientInput | Stage::GradientFused
+        );
+        if of_gradients && options.activation != Activation::None {
+            branches.insert(format!("{name}, from {:?}", options.derivative));
+            if is_window {
+                branches.insert(format!(
+                    "{stage:?}, from a part of {:?}",
+                    options.derivative
+                ));
+            }
+        }
+        if of_gradients && options.grad_input == Gradient::Add {
+            branches.insert(format!("{name}, adds"));
         }
         if dispatch.grid[1] > 1 {
             branches.insert(format!("{name}, a folded grid"));
@@ -379,7 +395,7 @@ fn aimed(left: &Branches) -> Vec<Case> {
     for small in [false, true] {
         let mut runner = runner(6 + u8::from(small), 0);
         let strategy = case(small);
-        for _ in 0..1500 {
+        for _ in 0..4000 {
             let tree = strategy.new_tree(&mut runner).expect("nothing is filtered");
             let mut case = tree.current();
             (case.memory.pooled, case.memory.offset) = (false, 0);
@@ -451,6 +467,18 @@ fn all_branches() -> Branches {
         }
     }
     all.extend(each("GradientInput by Planes", &elements));
+    for derivative in ["Input", "Output", "Mask"] {
+        let from = format!("from {derivative}");
+        for walk in ["Rows", "Columns", "Quads", "Wide"] {
+            all.extend(each(&format!("GradientFused by {walk}"), &[&from]));
+        }
+        for walk in ["Planes", "Words"] {
+            all.extend(each(&format!("GradientInput by {walk}"), &[&from, "adds"]));
+        }
+        for stage in ["GradientSums", "GradientInput"] {
+            all.extend(each(stage, &[&format!("from a part of {derivative}")]));
+        }
+    }
     for stage in ["Normalize", "NormalizeGiven", "GradientInput", "Mask"] {
         let name = format!("{stage} by Words");
         all.extend(each(

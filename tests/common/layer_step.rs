@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use wgpu_batchnorm::reference::{self, FixedStatistics, Parameters};
+use wgpu_batchnorm::reference::{self, FixedStatistics, Gradients, Parameters};
 use wgpu_batchnorm::{
     Activation, Backward, Buffers, Derivative, DispatchInfo, Element, Gradient, Inference, Packed,
     Plan, PlanError, Shape, Statistics, Tensor, Training, Tuning,
@@ -217,6 +217,22 @@ impl LayerStep {
             reference::training(&self.x, residual, self.shape, parameters, &options, None);
         let forward = forward.expect(right);
         (forward.y, [forward.mean, forward.invstd])
+    }
+
+    /// The gradients in f64.
+    pub fn exact(&self) -> Gradients {
+        let [mean, variance] = &self.fixed;
+        reference::backward(
+            &self.x,
+            &self.dy,
+            self.given_residual(),
+            self.shape,
+            self.parameters(),
+            self.is_fixed()
+                .then_some(FixedStatistics { mean, variance }),
+            &self.options,
+        )
+        .expect("a problem that can be computed")
     }
 
     /// Runs both passes on the device, every tensor among guard values.
@@ -456,18 +472,7 @@ impl LayerStep {
             return Err(compared.describe("y"));
         }
 
-        let [mean, variance] = &self.fixed;
-        let gradients = reference::backward(
-            &self.x,
-            &self.dy,
-            self.given_residual(),
-            self.shape,
-            self.parameters(),
-            self.is_fixed()
-                .then_some(FixedStatistics { mean, variance }),
-            &self.options,
-        )
-        .expect("a problem that can be computed");
+        let gradients = self.exact();
         let [channels, inner] = [self.shape.channels(), self.shape.inner()].map(|n| n as usize);
         let n = self.shape.values_per_channel() as f64;
         let channel_of = |index: usize| index / inner % channels;
