@@ -16,19 +16,19 @@ fn text_of(element: Element) -> &'static str {
     }
 }
 
-/// Runs a file of the storage shaders alone: `body` makes `to[i]` from `from[i]`.
+/// Runs a file of the storage shaders alone: `body` makes `results[i]` from `source[i]`.
 fn run(element: Element, from: (&str, &[u32]), to: (&str, u64), body: &str) -> Vec<u32> {
     let gpu = &bare().gpu;
     let device = gpu.device();
     let ((from_type, words), (to_type, results)) = (from, to);
     let text = format!(
         "{}
-         @group(0) @binding(0) var<storage, read> from: array<{from_type}>;
-         @group(0) @binding(1) var<storage, read_write> to: array<{to_type}>;
+         @group(0) @binding(0) var<storage, read> source: array<{from_type}>;
+         @group(0) @binding(1) var<storage, read_write> results: array<{to_type}>;
          @compute @workgroup_size(64)
          fn main(@builtin(global_invocation_id) id: vec3<u32>) {{
              let i = id.x;
-             if i < arrayLength(&to) {{ {body} }}
+             if i < arrayLength(&results) {{ {body} }}
          }}",
         text_of(element)
     );
@@ -72,7 +72,7 @@ fn every_half_is_read_as_its_value() {
     let all: Vec<u16> = (0..=u16::MAX).collect();
     for element in HALVES {
         let words = words_of_halves(&all);
-        let body = "to[i] = bitcast<vec2<u32>>(unpack(from[i]));";
+        let body = "results[i] = bitcast<vec2<u32>>(unpack(source[i]));";
         let read = run(element, ("u32", &words), ("vec2<u32>", 1 << 16), body);
         for (&half, &bits) in all.iter().zip(&read) {
             let (actual, wanted) = (f32::from_bits(bits), half_value(element, half));
@@ -133,7 +133,7 @@ fn every_number_is_rounded_to_the_nearest_half() {
     for element in HALVES {
         let numbers = numbers(element);
         let bits: Vec<u32> = numbers.iter().map(|number| number.to_bits()).collect();
-        let body = "to[i] = pack(bitcast<vec2<f32>>(from[i]));";
+        let body = "results[i] = pack(bitcast<vec2<f32>>(source[i]));";
         let len = numbers.len() as u64 / 2;
         let words = run(element, ("vec2<u32>", &bits), ("u32", len), body);
         let stored = halves_of_words(&words, numbers.len());
