@@ -3,16 +3,15 @@
 
 mod common;
 
-use common::compare::{Comparison, Tolerance};
-use common::stored::{decode, encode, rounding};
+use common::sharded::{Computed, Merging, compute};
+use common::stored::rounding;
 use common::{
-    Device, Distribution, LayerStep, bare, lanes, messages, shape, split, teams, whole,
-    with_subgroups,
+    Device, Distribution, LayerStep, bare, lanes, shape, split, teams, whole, with_subgroups,
 };
-use wgpu_batchnorm::reference::{self, Parameters, RunningStatistics};
+use wgpu_batchnorm::reference;
 use wgpu_batchnorm::{
-    Activation, Buffers, Element, Gradient, Packed, Plan, Running, RunningVariance, Shape, Stage,
-    Tensor, Training, Tuning, Update, wgpu,
+    Activation, Buffers, Element, Packed, Plan, Running, RunningVariance, Shape, Stage, Tensor,
+    Training, Tuning, Update,
 };
 
 /// What a batch is cut into along its outer size.
@@ -24,250 +23,6 @@ const CUTS: [&[u64]; 6] = [
     &[5, 0, 6],
     &[0, 11],
 ];
-
-/// How the moments of the shards become the batch's.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Merging {
-    /// By a plan of its own.
-    First,
-    /// By every shard.
-    Directly,
-}
-
-/// What all shards together computed.
-#[derive(Clone, Debug, PartialEq)]
-struct Computed {
-    y: Vec<f32>,
-    dx: Vec<f32>,
-    /// gamma and beta, of the batch.
-    gradients: [Vec<f32>; 2],
-    /// Of each shard.
-    running: Vec<Vec<u32>>,
-    saved: Vec<Vec<f32>>,
-}
-
-fn training(step: &LayerStep) -> Training {
-    let options = Training::default()
-        .epsilon(step.options.epsilon)
-        .element(step.options.element)
-        .activation(step.options.activation);
-    match &step.options.tuning {
-        Some(tuning) => options.tuning(tuning.clone()),
-        None => options,
-    }
-}
-
-/// One shard's buffers.
-struct Shard {
-    shape: Shape,
-    x: wgpu::Buffer,
-    dy: wgpu::Buffer,
-    y: wgpu::Buffer,
-    dx: wgpu::Buffer,
-    running: wgpu::Buffer,
-    saved: wgpu::Buffer,
-}
-
-impl Shard {
-    fn values<'a>(&self, buffer: &'a wgpu::Buffer, element: Element) -> Tensor<'a> {
-        Tensor::new(buffer, 0, self.shape.len()).stored_as(element)
-    }
-}
-
-/// Computes a step over shards of these outer sizes.
-#[allow(clippy::too_many_lines, reason = "one stage after another")]
-fn compute(step: &LayerStep, cut: &[u64], merging: Merging, device: &Device) -> Computed {
-    let Device {
-        gpu,
-        kernels,
-        limits,
-    } = device;
-    let element = step.options.element;
-    let (channels, inner) = (step.shape.channels(), step.shape.inner());
-    let packed = Packed::new(channels);
-    let up = |words: &[u32]| gpu.upload(words, "shard").expect("a small buffer");
-    let vectors = |vectors: &[&[f32]]| {
-        let words = packed.pack(vectors).expect("vectors of all channels");
-        up(bytemuck::cast_slice(&words))
-    };
-    let width = channels as usize;
-    let parameters = vectors(&[&step.gamma, &step.beta]);
-    let mut first = 0;
-    let shards: Vec<Shard> = cut
-        .iter()
-        .map(|&outer| {
-            let shape = shape(outer, channels, inner);
-            let part = first..first + shape.len() as usize;
-            first = part.end;
-            // no buffer is empty
-            let tensor = |values: &[f32]| match encode(element, values) {
-                words if words.is_empty() => up(&[0]),
-                words => up(&words),
-            };
-            let nothing = vec![0.0; shape.len() as usize];
-            Shard {
-                shape,
-                x: tensor(&step.x[part.clone()]),
-                dy: tensor(&step.dy[part]),
-                y: tensor(&nothing),
-                dx: tensor(&nothing),
-                running: vectors(&[&vec![0.0; width], &vec![1.0; width], &vec![0.0; width]]),
-                saved: gpu.zeros(packed.saved(), "saved").expect("a small buffer"),
-            }
-        })
-        .collect();
-    assert_eq!(first, step.x.len(), "the cut is of the whole batch");
-
-    let count = cut.len() as u64;
-    let words = Tensor::whole;
-    // moments that no vec4 is aligned with
-    let all = gpu
-        .zeros(1 + 4 * channels * count, "shards")
-        .expect("a small buffer");
-    let merged = gpu.zeros(4 * channels, "moments").expect("a small buffer");
-    let at = |n: u64| Tensor::new(&all, 4 + 16 * channels * n, 4 * channels);
-    let of_all = Tensor::new(&all, 4, 4 * channels * count);
-    let tuning = step.options.tuning.as_ref();
-    let mut steps = vec![];
-    for (shard, n) in shards.iter().zip(0..) {
-        let values = |buffer| shard.values(buffer, element);
-        let plan = Plan::statistics(limits, shard.shape, element, tuning).expect("a plan");
-        let buffers = Buffers::input(values(&shard.x)).moments(at(n));
-        steps.push(plan.bind(kernels, buffers).expect("fitting tensors"));
-    }
-    if merging == Merging::First {
-        let plan = Plan::merge(limits, channels, count, tuning).expect("a plan");
-        let buffers = Buffers::merge(of_all, words(&merged));
-        steps.push(plan.bind(kernels, buffers).expect("fitting tensors"));
-    }
-    let (moments, moments_of) = match merging {
-        Merging::First => (words(&merged), 1),
-        Merging::Directly => (of_all, count),
-    };
-    let gradients = gpu
-        .zeros(packed.parameters(), "gradients")
-        .expect("a small buffer");
-    let backward = &step.options;
-    let sums = backward
-        .clone()
-        .grad_input(Gradient::Skip)
-        .grad_gamma(Gradient::Add)
-        .grad_beta(Gradient::Add);
-    for shard in &shards {
-        let values = |buffer| shard.values(buffer, element);
-        let plan = Plan::training_from_moments(limits, shard.shape, moments_of, &training(step));
-        let buffers = Buffers::new(values(&shard.x), values(&shard.y))
-            .parameters(words(&parameters))
-            .running(words(&shard.running))
-            .saved(words(&shard.saved))
-            .shards(moments);
-        let bound = plan.expect("a plan").bind(kernels, buffers);
-        steps.push(bound.expect("fitting tensors"));
-    }
-    for shard in &shards {
-        let [x, dy] = [&shard.x, &shard.dy].map(|buffer| shard.values(buffer, element));
-        let plan = Plan::backward(limits, shard.shape, &sums).expect("a plan");
-        let buffers = Buffers::backward(x, dy)
-            .parameters(words(&parameters))
-            .saved(words(&shard.saved))
-            .grad_parameters(words(&gradients));
-        steps.push(plan.bind(kernels, buffers).expect("fitting tensors"));
-    }
-    for shard in &shards {
-        let [x, dy, dx] =
-            [&shard.x, &shard.dy, &shard.dx].map(|buffer| shard.values(buffer, element));
-        let n = step.shape.values_per_channel();
-        let plan = Plan::backward_from_gradients(limits, shard.shape, n, backward);
-        let buffers = Buffers::backward(x, dy)
-            .parameters(words(&parameters))
-            .saved(words(&shard.saved))
-            .grad_parameters(words(&gradients))
-            .grad_input(dx);
-        let bound = plan.expect("a plan").bind(kernels, buffers);
-        steps.push(bound.expect("fitting tensors"));
-    }
-    gpu.run("shards", |pass| {
-        steps.iter().for_each(|step| step.record(pass))
-    });
-
-    let down = |buffer| -> Vec<u32> {
-        let words = gpu.blocking_download(Tensor::whole(buffer));
-        words.expect("a live device")
-    };
-    let floats = |buffer| bytemuck::cast_slice::<u32, f32>(&down(buffer)).to_vec();
-    let tensor = |of: fn(&Shard) -> &wgpu::Buffer| {
-        let parts = shards.iter().map(|shard| {
-            let len = shard.shape.len() as usize;
-            if len == 0 {
-                return vec![];
-            }
-            decode(element, &down(of(shard)), len)
-        });
-        parts.flatten().collect()
-    };
-    let gradients = floats(&gradients);
-    let computed = Computed {
-        y: tensor(|shard| &shard.y),
-        dx: tensor(|shard| &shard.dx),
-        gradients: [0, 1].map(|n| packed.vector(&gradients, n).expect("two vectors").to_vec()),
-        running: shards.iter().map(|shard| down(&shard.running)).collect(),
-        saved: shards.iter().map(|shard| floats(&shard.saved)).collect(),
-    };
-    messages::assert_quiet();
-    computed
-}
-
-/// The statistics that every shard keeps are the same, and the batch's.
-#[track_caller]
-fn assert_statistics(step: &LayerStep, computed: &Computed, what: &str) {
-    let packed = Packed::new(step.shape.channels());
-    let mut running = RunningStatistics::new(step.shape.channels() as usize);
-    let forward = reference::training(
-        &step.x,
-        None,
-        step.shape,
-        Parameters::new(&step.gamma, &step.beta),
-        &training(step),
-        Some(&mut running),
-    )
-    .expect("a problem that can be computed");
-    for (index, words) in computed.running.iter().enumerate() {
-        assert_eq!(
-            words, &computed.running[0],
-            "{what}: the running statistics differ"
-        );
-        let floats = bytemuck::cast_slice::<u32, f32>(words);
-        for (n, exact) in [&running.mean, &running.variance].into_iter().enumerate() {
-            let vector = packed.vector(floats, n).expect("three vectors");
-            let compared = Comparison::new(vector, exact, Tolerance::PROMISE);
-            assert!(
-                compared.is_within(),
-                "{what}, shard {index}: {}",
-                compared.describe("running")
-            );
-        }
-        assert_eq!(
-            packed.vector(words, 2),
-            Some(&running.batches[..]),
-            "{what}"
-        );
-    }
-    for saved in &computed.saved {
-        let vector = |n| packed.vector(saved, n).expect("three vectors");
-        for (channel, (mean, invstd)) in forward.mean.iter().zip(&forward.invstd).enumerate() {
-            let [hi, lo, saved] = [0, 1, 2].map(|n| f64::from(vector(n)[channel]));
-            let near = 2e-6 / invstd + 1e-12 * mean.abs();
-            assert!(
-                (hi + lo - mean).abs() <= near,
-                "{what}: {hi} + {lo} for {mean}"
-            );
-            assert!(
-                (saved - invstd).abs() <= 2e-6 * invstd,
-                "{what}: {saved} for {invstd}"
-            );
-        }
-    }
-}
 
 /// Every cut and way of merging is right, and within 1e-6 of the batch in one place.
 #[track_caller]
@@ -286,7 +41,9 @@ fn assert_same_in_shards(step: &LayerStep, cuts: &[&[u64]], device: &Device) {
             let again = compute(step, cut, merging, device);
             let bits = |computed: &Computed| format!("{computed:?}");
             assert_eq!(bits(&computed), bits(&again), "{what}: not the same bits");
-            assert_statistics(step, &computed, &what);
+            computed
+                .compare(step)
+                .unwrap_or_else(|wrong| panic!("{what}: {wrong}"));
             let [gamma, beta] = &computed.gradients;
             let parts = [&computed.y, &computed.dx, gamma, beta];
             for ((name, whole), part) in wholes.iter().zip(parts) {

@@ -16,6 +16,8 @@ pub mod inputs;
 pub mod layer_step;
 pub mod messages;
 pub mod problem;
+pub mod sharded;
+pub mod storage;
 pub mod stored;
 
 use wgpu_batchnorm::{Shape, Team, Tuning};
