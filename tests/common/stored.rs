@@ -3,8 +3,9 @@
 use half::{bf16, f16};
 use wgpu_batchnorm::Element;
 
-/// What is in the upper half of the last word of an odd number of halves: it belongs to a neighbour.
-pub const NEIGHBOUR: u16 = 0x7fc5;
+/// What is in the upper half of the last word of an odd number of halves: it belongs to a neighbour. A number,
+/// since a NaN comes through any arithmetic as it was.
+pub const NEIGHBOUR: u16 = 0x5a5a;
 
 /// The bits of a half.
 pub fn half_bits(element: Element, value: f32) -> u16 {

@@ -69,7 +69,7 @@ pub enum Input {
     /// Both passes of halves; with an odd number in a row.
     Halves(Element),
     OddHalves(Element),
-    /// Odd halves and masks in bindings of 4 KiB.
+    /// Odd halves and masks in bindings of 8 KiB.
     OddHalvesWindows,
     MaskWindows,
     /// A batch in several places; merged apart or by each; with nothing in some; with means of a million.
@@ -268,7 +268,7 @@ impl Input {
             };
             step(sizes, none).tuned(tuning)
         };
-        let windows = || bare().limited(|limits| limits.binding_bytes = 4 << 10);
+        let windows = || bare().limited(|limits| limits.binding_bytes = 8 << 10);
         let fixed = |step: LayerStep| step.with(|options| options.statistics(Statistics::Fixed));
         let (step, device) = match self {
             Self::Gradients(Layout::Windows, path) => (layout(Layout::Windows, path), windows()),
@@ -314,10 +314,10 @@ impl Input {
                     let options = options.element(element).derivative(Derivative::Mask);
                     options.grad_input(add).grad_residual(add)
                 });
-                (step.tuned(split(teams(64))), bare().clone())
+                (step.tuned(split(teams(256))), bare().clone())
             }
             Self::OddHalvesWindows => {
-                let step = step((3, 200, 21), Activation::Relu);
+                let step = step((3, 201, 21), Activation::Relu);
                 let step =
                     step.with(|options| options.element(Element::F16).derivative(Derivative::Mask));
                 (step.tuned(lanes()), windows())
