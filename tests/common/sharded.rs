@@ -169,7 +169,9 @@ pub fn compute(step: &LayerStep, cut: &[u64], merging: Merging, device: &Device)
         steps.push(bound.expect("fitting tensors"));
     }
     gpu.run("shards", |pass| {
-        steps.iter().for_each(|step| step.record(pass))
+        for step in &steps {
+            step.record(pass);
+        }
     });
 
     let down = |buffer| -> Vec<u32> {
