@@ -439,9 +439,7 @@ fn all_branches() -> Branches {
     for stage in ["GradientSums", "GradientFused"] {
         all.extend(each(&format!("{stage} by Rows"), &combines));
         all.extend(each(&format!("{stage} by Columns"), &combines));
-        for walk in ["Quads", "Wide"] {
-            all.extend(each(&format!("{stage} by {walk}"), &["Lane"]));
-        }
+        all.extend(each(&format!("{stage} by Quads"), &["Lane"]));
     }
     all.extend(each("GradientFinalize by Rows", &combines));
     all.extend(each("GradientFinalize by Rows", &["a folded grid"]));
@@ -469,7 +467,7 @@ fn all_branches() -> Branches {
     all.extend(each("GradientInput by Planes", &elements));
     for derivative in ["Input", "Output", "Mask"] {
         let from = format!("from {derivative}");
-        for walk in ["Rows", "Columns", "Quads", "Wide"] {
+        for walk in ["Rows", "Columns", "Quads"] {
             all.extend(each(&format!("GradientFused by {walk}"), &[&from]));
         }
         for walk in ["Planes", "Words"] {

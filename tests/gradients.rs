@@ -54,13 +54,7 @@ fn values_far_from_zero_have_right_gradients_by_every_path() {
         deviation: 1e-2,
     };
     let windows = bare().limited(|limits| limits.binding_bytes = 4 << 10);
-    let sizes = [
-        (7, 5, 132),
-        (7, 5, 279),
-        (613, 12, 1),
-        (29, 8, 9),
-        (23, 1024, 1),
-    ];
+    let sizes = [(7, 5, 132), (7, 5, 279), (613, 12, 1), (29, 8, 9)];
     let paths: [(Tuning, &Device); 5] = [
         (whole(lanes()), bare()),
         (split(lanes()), bare()),
@@ -70,9 +64,6 @@ fn values_far_from_zero_have_right_gradients_by_every_path() {
     ];
     for (outer, channels, inner) in sizes {
         for (tuning, device) in &paths {
-            if channels == 1024 && device.limits.binding_bytes == 4 << 10 {
-                continue;
-            }
             let step = LayerStep::new(shape(outer, channels, inner), Activation::None, 3);
             let step = step.distributed(hard, 5).tuned(tuning.clone()).prepared();
             let outcome = step.assert_right(device);
@@ -332,7 +323,6 @@ fn shapes_take_the_walks_that_they_are_for() {
         fused(Walk::Columns)
     );
     assert_eq!(walks((29, 8, 9), whole(lanes()), f32), fused(Walk::Quads));
-    assert_eq!(walks((23, 1024, 1), whole(lanes()), f32), fused(Walk::Wide));
     assert_eq!(
         walks((29, 8, 9), split(lanes()), f32),
         [

@@ -1,9 +1,7 @@
 //! Edits of the backward pass.
 
 use crate::inputs::Input::{Added, Empty, Frozen, Gradients, GradientsFarOff, GradientsSplitTeams};
-use crate::inputs::Layout::{
-    Columns, ColumnsApart, LongRow, Quads, QuadsWide, Rows, Wide, Windows,
-};
+use crate::inputs::Layout::{Columns, ColumnsApart, LongRow, Quads, QuadsWide, Rows, Windows};
 use crate::inputs::Path::{Split, Subgroup, Subgroups, Whole, Workgroup};
 use crate::{assert_noticed, edit};
 
@@ -95,7 +93,7 @@ fn sums_by_rows_and_columns_matter() {
 }
 
 #[test]
-fn sums_by_quads_and_pages_matter() {
+fn sums_by_quads_matter() {
     assert_noticed(&[
         edit(
             Gradients(QuadsWide, Whole),
@@ -143,37 +141,6 @@ fn sums_by_quads_and_pages_matter() {
             Gradients(Quads, Whole),
             "by_position(c.offset, position)",
             "by_position(c.slope, position)",
-        ),
-        edit(
-            Gradients(Wide, Split),
-            "let d = load(at, i + 3u * APART);",
-            "let d = load(at, i + 2u * APART);",
-        ),
-        edit(
-            Gradients(Wide, Split),
-            "sums_of_access(b, c1)",
-            "sums_of_access(b, c0)",
-        ),
-        edit(Gradients(Wide, Split), "absorb(&t2, s2);", ""),
-        edit(
-            Gradients(Wide, Split),
-            "Gathered(g, g * (a.x - c.mean))",
-            "Gathered(g, g * a.x)",
-        ),
-        edit(
-            Gradients(Wide, Split),
-            "finish(work, group + APART, b);",
-            "finish(work, group, b);",
-        ),
-        edit(
-            Gradients(Wide, Whole),
-            "finalize(group + 3u * APART, d, true)",
-            "finalize(group + 3u * APART, c, true)",
-        ),
-        edit(
-            Gradients(Wide, Whole),
-            "finalize(group + 2u * APART, c, true)",
-            "finalize(group, c, true)",
         ),
     ]);
 }

@@ -92,7 +92,6 @@ pub enum Layout {
     Quads,
     /// Planes of which a channel has several accesses.
     QuadsWide,
-    Wide,
     Windows,
 }
 
@@ -263,7 +262,6 @@ impl Input {
                 }
                 Layout::Quads => ((29, 8, 9), tuning),
                 Layout::QuadsWide => ((5, 8, 29), tuning),
-                Layout::Wide => ((23, 1024, 1), tuning),
                 Layout::Windows => ((3, 200, 21), lanes()),
             };
             step(sizes, none).tuned(tuning)

@@ -46,24 +46,20 @@ fn normalize_matters() {
         edit(QuadsInference, "channel_of(work.group)", "channel_of(0u)"),
         // by rows: the second of two accesses, the last of an odd number
         edit(RowsOutlier(Whole), "store(at, i + step, b, c);", ""),
-        edit(RowsInference, "if i < end", "if i > end"),
+        edit(
+            RowsInference,
+            "for (; i < end; i += step)",
+            "for (; i + step < end; i += step)",
+        ),
         edit(RowsInference, "row += TEAM_ROWS", "row += 2u * TEAM_ROWS"),
         // by columns, fused
+        edit(Columns(Whole), "store(at, i + step, x1, c);", ""),
         edit(
             Columns(Whole),
-            "store(at, i + 3u * j, d, coefficients);",
-            "",
+            "store(at, i, x0, c);",
+            "store(at, i, x1, c);",
         ),
-        edit(
-            Columns(Whole),
-            "store(at, i + 2u * j, c, coefficients);",
-            "store(at, i + 2u * j, b, coefficients);",
-        ),
-        edit(
-            Columns(Whole),
-            "store(at, i, load(at, i), coefficients);",
-            "",
-        ),
+        edit(Columns(Whole), "store(at, i, load(at, i), c);", ""),
         // by columns, on their own
         edit(
             ColumnsInference,
@@ -77,15 +73,14 @@ fn normalize_matters() {
         ),
         edit(
             ColumnsInference,
-            "store(at, i + 3u * TEAM_COLUMNS, x3, c3);",
-            "store(at, i + 3u * TEAM_COLUMNS, x3, c2);",
+            "store(at, i + TEAM_COLUMNS, x1, c1);",
+            "store(at, i + TEAM_COLUMNS, x1, c0);",
         ),
         edit(ColumnsInference, "store(at, i + step, x1, c);", ""),
-        edit(ColumnsInference, "if i < end", "if i > end"),
         edit(
             ColumnsInference,
-            "for (; column < work.column_end; column += TEAM_COLUMNS)",
-            "for (; column < work.column_end; column += 2u * TEAM_COLUMNS)",
+            "for (; i < end; i += step)",
+            "for (; i + step < end; i += step)",
         ),
     ]);
 }
