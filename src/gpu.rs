@@ -214,6 +214,17 @@ impl Gpu {
                 .await
                 .map_err(GpuError::NoAdapter)?,
         };
+        Self::from_adapter(adapter, options).await
+    }
+
+    /// Makes a device of an adapter that the caller has chosen, with the features and limits of the options.
+    ///
+    /// # Errors
+    /// [`GpuError::Features`], [`GpuError::Device`].
+    pub async fn from_adapter(
+        adapter: wgpu::Adapter,
+        options: &GpuOptions,
+    ) -> Result<Self, GpuError> {
         let name = || adapter.get_info().name;
         let missing = options.required_features - adapter.features();
         if !missing.is_empty() {

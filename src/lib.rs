@@ -152,9 +152,9 @@ mod bind;
 pub mod cpu;
 mod element;
 mod error;
-mod extents;
 mod fold;
 mod gpu;
+mod header;
 mod kernels;
 mod layer;
 mod limits;
@@ -172,11 +172,11 @@ pub mod yardstick;
 pub use activation::{Activation, Derivative};
 pub use element::Element;
 pub use error::{BindError, HostError, LengthError, PlanError, ShapeError, VectorLengthError};
-pub use extents::ExtentError;
-#[doc(hidden)]
-pub use extents::check_extents;
 pub use fold::{Folded, Weights, fold_into};
 pub use gpu::{DeviceLimits, Gpu, GpuError, GpuOptions};
+pub use header::HeaderError;
+#[doc(hidden)]
+pub use header::{Extents, check_header, header_bytes};
 pub use kernels::Kernels;
 pub use layer::{Layer, LayerError, LayerOptions, LayerState, layers_to_safetensors};
 #[cfg(not(target_family = "wasm"))]
@@ -189,7 +189,7 @@ pub use options::{
 pub use packed::Packed;
 pub use plan::{Combine, DispatchInfo, Plan, Stage, Walk};
 pub use shape::Shape;
-pub use step::Step;
+pub use step::{Part, Step};
 pub use tensor::{Buffers, Tensor};
 pub use transfer::TransferError;
 pub use tuning::{Team, Tuning};

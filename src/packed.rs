@@ -40,22 +40,22 @@ impl Packed {
 
     /// The distance between the starts of two vectors, in values: `channels` rounded up to a multiple of 64.
     pub const fn stride(self) -> u64 {
-        self.channels.div_ceil(PAD) * PAD
+        self.channels.div_ceil(PAD).saturating_mul(PAD)
     }
 
     /// Values in the parameters: gamma, beta.
     pub const fn parameters(self) -> u64 {
-        2 * self.stride()
+        self.stride().saturating_mul(2)
     }
 
     /// Values in the running statistics: mean, variance, number of batches.
     pub const fn running(self) -> u64 {
-        3 * self.stride()
+        self.stride().saturating_mul(3)
     }
 
     /// Values in the saved statistics: mean, its remainder, inverse standard deviation.
     pub const fn saved(self) -> u64 {
-        3 * self.stride()
+        self.stride().saturating_mul(3)
     }
 
     /// Packs vectors of `channels` values into one, the padding zero: `vectors.len()` times [`Packed::stride`] values.

@@ -5,8 +5,8 @@ use std::path::Path;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use wgpu_batchnorm::{
-    Gpu, GpuOptions, Layer, LayerError, LayerOptions, LayerState, Running, Tensor, TransferError,
-    layers_to_safetensors, load_layers, save_layers,
+    Gpu, GpuOptions, HeaderError, Layer, LayerError, LayerOptions, LayerState, Running, Tensor,
+    TransferError, layers_to_safetensors, load_layers, save_layers,
 };
 
 const PYTORCH: &str = "tests/data/pytorch_layer.safetensors";
@@ -373,10 +373,10 @@ fn bad_files_are_typed_errors_that_say_what_is_wrong() {
     let bad = |bytes: &[u8]| LayerState::from_safetensors(bytes, "bn.").expect_err("a bad file");
     for length in 0..good.len() {
         let error = bad(&good[..length]);
-        assert!(matches!(error, LayerError::Format { .. }), "{error}");
+        assert!(matches!(error, LayerError::Header(_)), "{error}");
     }
     for bytes in [b"not a file of tensors".as_slice(), &[0xff; 64]] {
-        assert!(matches!(bad(bytes), LayerError::Format { .. }));
+        assert!(matches!(bad(bytes), LayerError::Header(_)));
     }
     // eight tensors of nearly 2^61 bytes end just below 2^64
     let size: u64 = (1 << 61) - 4;
@@ -388,7 +388,10 @@ fn bad_files_are_typed_errors_that_say_what_is_wrong() {
         .collect();
     let header = format!("{{{}}}", entries.join(","));
     let lie = [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
-    assert!(matches!(bad(&lie), LayerError::Extent(_)));
+    assert!(matches!(
+        bad(&lie),
+        LayerError::Header(HeaderError::Outside { .. })
+    ));
 
     let cases = [
         (

@@ -281,7 +281,7 @@ fn record(
             label,
             compiled,
             bind_group,
-            info: dispatch.info(),
+            info: dispatch.info(plan),
         }
     });
     Step::new(steps.collect())

@@ -1,12 +1,17 @@
 //! A problem on the device: uploaded, bound, run, read back.
 
 use std::fmt;
+use std::sync::Arc;
 
 use anyhow::{Result, ensure};
+use serde::Serialize;
 use wgpu_batchnorm::{
     Buffers, DeviceLimits, Gpu, GpuOptions, Kernels, Packed, Plan, PlanError, Step, Tensor, wgpu,
 };
 
+use super::NO_DEVICE;
+use super::adapter::AdapterChoice;
+use super::output::{driver, exit, print_error};
 use super::problem::{Problem, Solution, State, Statistics};
 
 /// A device and its kernels.
@@ -15,6 +20,41 @@ pub struct Device {
     pub gpu: Gpu,
     /// The pipelines made for it so far.
     pub kernels: Kernels,
+}
+
+/// An adapter, for programs.
+#[derive(Debug, Serialize)]
+pub struct AdapterReport {
+    name: String,
+    backend: String,
+    kind: String,
+    driver: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pci_address: String,
+}
+
+impl AdapterReport {
+    /// Of what wgpu says of it.
+    pub fn new(info: &wgpu::AdapterInfo) -> Self {
+        Self {
+            name: info.name.clone(),
+            backend: info.backend.to_string(),
+            kind: kind(info).to_owned(),
+            driver: driver(info),
+            pci_address: info.device_pci_bus_id.clone(),
+        }
+    }
+}
+
+/// What kind of adapter it is.
+pub fn kind(info: &wgpu::AdapterInfo) -> &'static str {
+    match info.device_type {
+        wgpu::DeviceType::DiscreteGpu => "discrete GPU",
+        wgpu::DeviceType::IntegratedGpu => "integrated GPU",
+        wgpu::DeviceType::VirtualGpu => "virtual GPU",
+        wgpu::DeviceType::Cpu => "software",
+        wgpu::DeviceType::Other => "of unknown kind",
+    }
 }
 
 /// Where input and output lie in their buffers.
@@ -62,9 +102,20 @@ fn pooled(values: impl ExactSizeIterator<Item = f32>, offset: u64) -> Vec<f32> {
 }
 
 impl Device {
-    /// Opens the adapter that wgpu holds for the fastest, or that its environment variables name.
-    pub fn open(limits: DeviceLimits) -> Result<Self> {
-        let gpu = Gpu::blocking(&GpuOptions::from_env().limits(limits))?;
+    /// A device of the chosen adapter.
+    pub fn open(choice: &AdapterChoice, limits: DeviceLimits) -> Result<Self> {
+        Self::new(choice.find()?, limits)
+    }
+
+    /// A device of this adapter.
+    pub fn new(adapter: wgpu::Adapter, limits: DeviceLimits) -> Result<Self> {
+        let options = GpuOptions::default().limits(limits);
+        let gpu = pollster::block_on(Gpu::from_adapter(adapter, &options))?;
+        // What no error scope awaits: memory that runs out, a device that is lost. wgpu would panic.
+        gpu.device().on_uncaptured_error(Arc::new(|error| {
+            print_error(format_args!("the device: {error}"));
+            exit(NO_DEVICE);
+        }));
         let kernels = Kernels::new(gpu.device());
         Ok(Self { gpu, kernels })
     }
@@ -72,14 +123,6 @@ impl Device {
     /// What the adapter is called, and what drives it.
     pub fn info(&self) -> wgpu::AdapterInfo {
         self.gpu.adapter().get_info()
-    }
-
-    /// Records something so many times into one pass, submits it and waits until it is done.
-    pub fn repeat(&self, times: u32, record: impl Fn(&mut wgpu::ComputePass<'_>)) -> Result<()> {
-        self.gpu.run("wgpu-batchnorm", |pass| {
-            (0..times).for_each(|_| record(pass));
-        });
-        Ok(self.gpu.wait()?)
     }
 
     fn plan(&self, problem: &Problem) -> Result<Plan, PlanError> {
@@ -153,7 +196,6 @@ impl Device {
         Ok(Loaded {
             plan,
             step,
-            x,
             y,
             running,
             y_offset,
@@ -171,14 +213,9 @@ impl Device {
 
 /// A problem on the device, ready to run.
 pub struct Loaded {
-    /// How it is computed.
-    pub plan: Plan,
-    /// What to record.
-    pub step: Step,
-    /// The buffer of the input.
-    pub x: wgpu::Buffer,
-    /// The buffer of the output.
-    pub y: wgpu::Buffer,
+    plan: Plan,
+    step: Step,
+    y: wgpu::Buffer,
     running: Option<wgpu::Buffer>,
     y_offset: u64,
 }

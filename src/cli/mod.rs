@@ -1,43 +1,70 @@
-//! The command: `bench` and `check`.
+//! The command: `bench`, `check` and `info`.
 
+mod adapter;
 mod bench;
 mod check;
 mod compare;
 mod data;
 mod device;
+mod info;
 mod inputs;
+mod numerics;
 mod output;
 mod problem;
 mod size;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use anyhow::Result;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
+use serde::Serialize;
+use wgpu_batchnorm::GpuError;
+
+use adapter::{AdapterChoice, AdapterError};
 
 const EXAMPLES: &str = "\
 Examples:
   wgpu-batchnorm                              measure the layers of ResNet-50 and more
-  wgpu-batchnorm bench --json numbers.json    the same, and keep the numbers
+  wgpu-batchnorm bench --quick                some of them, in seconds
+  wgpu-batchnorm bench --json numbers.json    measure, and keep the numbers
+  wgpu-batchnorm bench --compare numbers.json measure, and compare with those
+  wgpu-batchnorm bench --html page.html       measure, and write a page to send around
   wgpu-batchnorm bench --shape 32x64x56x56    measure one shape
   wgpu-batchnorm bench --shape 32x56x56x64 --layout channels-last --operation training
+  wgpu-batchnorm bench --explain 32x64x56x56  how a shape is computed
   wgpu-batchnorm check                        compare with the f64 reference
   wgpu-batchnorm check case.safetensors       compare with a file's expected tensors
+  wgpu-batchnorm check --adapter radeon --backend vulkan --json results.json
+  wgpu-batchnorm info                         what there is to run on, and how it would be used
+  wgpu-batchnorm completions bash > ~/.local/share/bash-completion/completions/wgpu-batchnorm
 
-The adapter is the one that wgpu holds for the fastest. The environment variables
-WGPU_BACKEND (vulkan, metal, dx12, gl) and WGPU_ADAPTER_NAME (a part of its name)
-choose another.
+Environment:
+  WGPU_ADAPTER_NAME, WGPU_BACKEND             --adapter and --backend where these are not given
+  NO_COLOR                                    no colours on terminals either
 
-Exit codes: 0, all is right; 1, a result is wrong; 2, something could not be run (no
-adapter, a broken file, a wrong flag).";
+Exit codes:
+  0  all is right
+  1  a result is wrong
+  2  something could not be run: a wrong flag, a broken file, a shape that does not fit
+  3  there is no such adapter, or it makes no device
+A command that is stopped (Ctrl-C) ends by the signal, and leaves no half-written file.";
+
+/// The exit code where there is nothing to run on.
+const NO_DEVICE: u8 = 3;
 
 /// Batch normalization on the GPU: how fast it is, and whether it is right.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXAMPLES, args_conflicts_with_subcommands = true, max_term_width = 120)]
+#[command(version, after_help = EXAMPLES, max_term_width = 120)]
 struct CommandLine {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
     bench: bench::Arguments,
+    #[command(flatten)]
+    adapter: AdapterChoice,
 }
 
 #[derive(Debug, Subcommand)]
@@ -46,10 +73,18 @@ enum Command {
     Bench(bench::Arguments),
     /// Compare the GPU's results with the f64 reference, or with the expected tensors of files
     Check(check::Arguments),
+    /// List the adapters, their limits, and how each would be used
+    Info(info::Arguments),
+    /// Print a script that completes this command's arguments
+    Completions {
+        /// The shell that it is for
+        shell: Shell,
+    },
 }
 
 /// How a run ended that could be run. Ordered: the last one counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
 enum Verdict {
     /// All results are right.
     Right,
@@ -71,26 +106,82 @@ impl From<Verdict> for ExitCode {
 
 /// Parses the arguments and runs the command.
 pub fn main() -> ExitCode {
-    let arguments = CommandLine::parse();
-    let verdict = match &arguments.command {
-        None => bench::run(&arguments.bench),
-        Some(Command::Bench(bench)) => bench::run(bench),
-        Some(Command::Check(check)) => check::run(check),
-    };
-    match verdict {
+    let line = CommandLine::parsed(CommandLine::command().get_matches())
+        .unwrap_or_else(|error| error.exit());
+    match run(&line) {
         Ok(verdict) => verdict.into(),
         Err(error) => {
-            eprintln!("error: {error:#}");
-            Verdict::Broken.into()
+            output::print_error(format_args!("{error:#}"));
+            exit_code(&error)
         }
+    }
+}
+
+fn run(line: &CommandLine) -> Result<Verdict> {
+    output::clean_up_when_stopped()?;
+    let adapter = &line.adapter;
+    match &line.command {
+        None => bench::run(&line.bench, adapter),
+        Some(Command::Bench(bench)) => bench::run(bench, adapter),
+        Some(Command::Check(check)) => check::run(check, adapter),
+        Some(Command::Info(info)) => info::run(info, adapter),
+        Some(Command::Completions { shell }) => {
+            let mut script = Vec::new();
+            let mut command = CommandLine::command();
+            let name = command.get_name().to_owned();
+            clap_complete::generate(*shell, &mut command, name, &mut script);
+            output::print(String::from_utf8(script)?.trim_end())?;
+            Ok(Verdict::Right)
+        }
+    }
+}
+
+/// What the command ends with where it could not run.
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let has_no_device = error.chain().any(|cause| {
+        let usage = cause
+            .downcast_ref::<AdapterError>()
+            .map(AdapterError::is_usage);
+        usage == Some(false) || cause.is::<GpuError>()
+    });
+    if has_no_device {
+        ExitCode::from(NO_DEVICE)
+    } else {
+        Verdict::Broken.into()
+    }
+}
+
+impl CommandLine {
+    /// Reads what was parsed. The flags of `bench` need no command, and go with no other: clap's own setting for that takes
+    /// the flags of all commands for them too.
+    fn parsed(mut matches: ArgMatches) -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        if let Some((name, _)) = matches.subcommand() {
+            let stray = command.get_arguments().find(|argument| {
+                let id = argument.get_id().as_str();
+                !argument.is_global_set()
+                    && matches.try_contains_id(id).is_ok()
+                    && matches.value_source(id) == Some(ValueSource::CommandLine)
+            });
+            if let Some(argument) = stray {
+                let flag = argument.get_long().unwrap_or_default();
+                let message = format!("the flag --{flag} goes after `{name}`, where that has it");
+                return Err(command.error(ErrorKind::ArgumentConflict, message));
+            }
+        }
+        Self::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
+
+    fn parse(line: &str) -> Result<CommandLine, clap::Error> {
+        CommandLine::command()
+            .try_get_matches_from(line.split(' '))
+            .and_then(CommandLine::parsed)
+    }
 
     #[test]
     fn the_arguments_are_consistent() {
@@ -99,30 +190,44 @@ mod tests {
 
     #[test]
     fn bench_is_what_is_done_without_a_command() {
-        let parse = |line: &str| CommandLine::try_parse_from(line.split(' '));
         let bare = parse("wgpu-batchnorm --shape 2x3x4").expect("bench's flags need no command");
         assert!(bare.command.is_none() && bare.bench.shape.is_some());
-        assert!(parse("wgpu-batchnorm --shape 2x3x4 check").is_err());
         for wrong in [
+            "--shape 2x3x4 check",
+            "--json a.json info",
             "bench --shape 7",
             "bench --layout channels-last",
-            "bench --operation backward",
+            "bench --operation forward",
+            "bench --element f64",
+            "bench --activation tanh",
+            "bench --quick --full",
+            "bench --explain 2x3 --shape 2x3",
+            "bench --shape 2x3 --batch 2",
+            "check --rtol 1e-3",
+            "check file --rtol -1",
+            "check file --atol nan",
+            "check file --full",
+            "info --layout channels-last",
+            "completions tcsh",
         ] {
             assert!(
                 parse(&format!("wgpu-batchnorm {wrong}")).is_err(),
                 "{wrong}"
             );
         }
-        for wrong in [
-            "--rtol 1e-3",
-            "file --rtol -1",
-            "file --atol nan",
-            "file --full",
+    }
+
+    #[test]
+    fn the_adapter_is_chosen_before_and_after_the_command() {
+        for line in [
+            "--adapter some check",
+            "check --adapter some",
+            "--adapter some",
+            "bench --adapter some",
+            "info --adapter some",
         ] {
-            assert!(
-                parse(&format!("wgpu-batchnorm check {wrong}")).is_err(),
-                "{wrong}"
-            );
+            let line = parse(&format!("wgpu-batchnorm {line}")).expect(line);
+            assert!(format!("{:?}", line.adapter).contains("some"));
         }
     }
 }

@@ -27,7 +27,7 @@ struct Shared {
     device: wgpu::Device,
     limits: Limits,
     edit: Option<Edit>,
-    compiled: Mutex<HashMap<String, Arc<Compiled>>>,
+    compiled: Mutex<HashMap<Arc<str>, Arc<Compiled>>>,
 }
 
 /// A change to the text of every kernel.
@@ -42,9 +42,10 @@ impl std::fmt::Debug for Kernels {
     }
 }
 
-/// A pipeline and the layout of its one bind group.
+/// A pipeline, what it was compiled from, and the layout of its one bind group.
 #[derive(Debug)]
 pub(crate) struct Compiled {
+    pub text: Arc<str>,
     pub pipeline: wgpu::ComputePipeline,
     pub layout: wgpu::BindGroupLayout,
 }
@@ -103,16 +104,17 @@ impl Kernels {
         if let Some(found) = compiled.get(text) {
             return found.clone();
         }
-        let new = match &self.shared.edit {
-            Some(edit) => self.compile(&edit(text), slots, label),
-            None => self.compile(text, slots, label),
+        let text: Arc<str> = text.into();
+        let edited = match &self.shared.edit {
+            Some(edit) => edit(&text).into(),
+            None => text.clone(),
         };
-        let new = Arc::new(new);
-        compiled.insert(text.to_owned(), new.clone());
+        let new = Arc::new(self.compile(edited, slots, label));
+        compiled.insert(text, new.clone());
         new
     }
 
-    fn compile(&self, text: &str, slots: &[Slot], label: &str) -> Compiled {
+    fn compile(&self, text: Arc<str>, slots: &[Slot], label: &str) -> Compiled {
         let device = &self.shared.device;
         let entry = |binding, ty| wgpu::BindGroupLayoutEntry {
             binding,
@@ -142,7 +144,7 @@ impl Kernels {
         });
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(label),
-            source: wgpu::ShaderSource::Wgsl(text.into()),
+            source: wgpu::ShaderSource::Wgsl((&*text).into()),
         });
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(label),
@@ -156,43 +158,61 @@ impl Kernels {
             },
             cache: None,
         });
-        Compiled { pipeline, layout }
+        Compiled {
+            text,
+            pipeline,
+            layout,
+        }
     }
 }
 
 fn limits_of(device: &wgpu::Device) -> Limits {
-    let limits = device.limits();
-    let info = device.adapter_info();
-    let adapter = match info.device_type {
-        wgpu::DeviceType::Cpu => AdapterKind::Cpu,
-        wgpu::DeviceType::IntegratedGpu => AdapterKind::Integrated,
-        wgpu::DeviceType::DiscreteGpu | wgpu::DeviceType::VirtualGpu | wgpu::DeviceType::Other => {
-            AdapterKind::Discrete
+    Limits::of(&device.limits(), device.features(), &device.adapter_info())
+}
+
+impl Limits {
+    /// The limits of a device with these of wgpu, with these features, on this adapter: what
+    /// [`Kernels::limits`] will be, without the device.
+    ///
+    /// ```no_run
+    /// use wgpu_batchnorm::{Limits, wgpu};
+    ///
+    /// # fn example(adapter: wgpu::Adapter) {
+    /// let features = adapter.features() & wgpu::Features::SUBGROUP;
+    /// let limits = Limits::of(&adapter.limits(), features, &adapter.get_info());
+    /// # }
+    /// ```
+    pub fn of(limits: &wgpu::Limits, features: wgpu::Features, info: &wgpu::AdapterInfo) -> Self {
+        let adapter = match info.device_type {
+            wgpu::DeviceType::Cpu => AdapterKind::Cpu,
+            wgpu::DeviceType::IntegratedGpu => AdapterKind::Integrated,
+            wgpu::DeviceType::DiscreteGpu
+            | wgpu::DeviceType::VirtualGpu
+            | wgpu::DeviceType::Other => AdapterKind::Discrete,
+        };
+        Self {
+            adapter,
+            processors: match adapter {
+                AdapterKind::Cpu => std::thread::available_parallelism()
+                    .map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX)),
+                AdapterKind::Integrated | AdapterKind::Discrete => 1,
+            },
+            binding_bytes: limits
+                .max_storage_buffer_binding_size
+                .min(limits.max_buffer_size),
+            offset_alignment: u64::from(limits.min_storage_buffer_offset_alignment),
+            uniform_alignment: u64::from(limits.min_uniform_buffer_offset_alignment),
+            workgroups_per_dimension: limits.max_compute_workgroups_per_dimension,
+            workgroup_size: limits
+                .max_compute_invocations_per_workgroup
+                .min(limits.max_compute_workgroup_size_x),
+            workgroup_memory: limits.max_compute_workgroup_storage_size,
+            subgroups: features
+                .contains(wgpu::Features::SUBGROUP)
+                .then_some(SubgroupSizes {
+                    min: info.subgroup_min_size,
+                    max: info.subgroup_max_size,
+                }),
         }
-    };
-    Limits {
-        adapter,
-        processors: match adapter {
-            AdapterKind::Cpu => std::thread::available_parallelism()
-                .map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX)),
-            AdapterKind::Integrated | AdapterKind::Discrete => 1,
-        },
-        binding_bytes: limits
-            .max_storage_buffer_binding_size
-            .min(limits.max_buffer_size),
-        offset_alignment: u64::from(limits.min_storage_buffer_offset_alignment),
-        uniform_alignment: u64::from(limits.min_uniform_buffer_offset_alignment),
-        workgroups_per_dimension: limits.max_compute_workgroups_per_dimension,
-        workgroup_size: limits
-            .max_compute_invocations_per_workgroup
-            .min(limits.max_compute_workgroup_size_x),
-        workgroup_memory: limits.max_compute_workgroup_storage_size,
-        subgroups: device
-            .features()
-            .contains(wgpu::Features::SUBGROUP)
-            .then_some(SubgroupSizes {
-                min: info.subgroup_min_size,
-                max: info.subgroup_max_size,
-            }),
     }
 }

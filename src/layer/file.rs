@@ -7,7 +7,7 @@ use half::{bf16, f16};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
-use crate::extents::check_extents;
+use crate::header::check_header;
 
 use super::state::{LayerError, LayerState, Vector};
 
@@ -21,9 +21,10 @@ impl LayerState {
     /// values. The number of batches is an int64 scalar.
     ///
     /// # Errors
-    /// [`LayerError::Format`], [`LayerError::Extent`], [`LayerError::Shape`], [`LayerError::Dtype`]; [`LayerError::Batches`] for a negative number.
+    /// [`LayerError::Header`], [`LayerError::Format`], [`LayerError::Shape`], [`LayerError::Dtype`];
+    /// [`LayerError::Batches`] for a negative number.
     pub fn from_safetensors(bytes: &[u8], prefix: &str) -> Result<Self, LayerError> {
-        check_extents(bytes)?;
+        check_header(bytes)?;
         let file = SafeTensors::deserialize(bytes).map_err(format_error)?;
         let vector = |vector: Vector| {
             let name = vector.in_file(prefix);

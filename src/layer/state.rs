@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::extents::ExtentError;
+use crate::header::HeaderError;
 use crate::transfer::TransferError;
 
 /// The values of a layer, on the host. What the layer does not have is `None`.
@@ -103,15 +103,15 @@ pub enum LayerError {
         /// Which tensor.
         tensor: String,
     },
-    /// Bytes that are no `.safetensors` file: truncated, or something else.
+    /// A `.safetensors` file that the `safetensors` crate says no to all the same.
     #[error("not a valid .safetensors file: {message}")]
     Format {
         /// What is wrong.
         message: String,
     },
-    /// A `.safetensors` file of which a tensor ends after the file.
+    /// A `.safetensors` file that is truncated, or whose header is not true of it.
     #[error(transparent)]
-    Extent(#[from] ExtentError),
+    Header(#[from] HeaderError),
     /// A file that could not be read or written.
     #[error("the file {path} cannot be read or written")]
     Io {

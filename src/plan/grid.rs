@@ -2,7 +2,7 @@
 
 use super::geometry::{Geometry, Window};
 use super::planner::MASK_WORD;
-use super::{Combine, Dispatch, Kernel, Lanes, Parameters, Stage, Walk};
+use super::{Combine, Dispatch, Kernel, Lanes, Parameters, Stage, Walk, Work};
 use crate::element::Element;
 use crate::limits::Limits;
 use crate::tuning::{Team, Tuning};
@@ -200,6 +200,7 @@ pub(super) fn dispatches<'a>(
         ..parameters
     };
     let values = window.values.clone();
+    let (len, channels) = extent(&area, parameters.inner);
     let workgroups = units.div_ceil(lanes.units_across);
     let most = u64::from(limits.workgroups_per_dimension);
     // whole squares first, so that no folded grid reaches into the next dispatch's workgroups
@@ -208,6 +209,9 @@ pub(super) fn dispatches<'a>(
         .map(move |first| {
             let count = (workgroups - first).min(most * most);
             let width = count.min(most);
+            let covered =
+                units.min((first + count) * lanes.units_across) - first * lanes.units_across;
+            let share = |of: u64| (u128::from(of) * u128::from(covered) / u128::from(units)) as u64;
             Dispatch {
                 kernel,
                 grid: [narrow(width), narrow(count.div_ceil(width))],
@@ -217,8 +221,34 @@ pub(super) fn dispatches<'a>(
                     ..parameters
                 },
                 window: values.clone(),
+                work: Work {
+                    values: share(len),
+                    channels: share(channels).max(1),
+                    splits: splits.count(),
+                },
             }
         })
+}
+
+/// The values of an area, and the channels that it goes through at most; `inner` values of a channel are in a row.
+fn extent(area: &Area<'_>, inner: u32) -> (u64, u64) {
+    let (geometry, window) = (area.geometry, area.window);
+    let groups = window.groups.end - window.groups.start;
+    let columns = window.columns.end - window.columns.start;
+    let len = window.len(geometry);
+    match geometry.walk {
+        // a unit stands for four groups
+        Walk::Wide => (4 * len, 4 * groups * geometry.channels_per_group),
+        // the columns of one group go through the channels
+        Walk::Planes => (len, columns * geometry.width / u64::from(inner)),
+        Walk::Columns => (len, groups * columns * geometry.width),
+        // words reach over the ends of rows, and the last one over the end of the window
+        Walk::Words => {
+            let len = window.values.end - window.values.start;
+            (len, len.div_ceil(u64::from(inner)))
+        }
+        Walk::Rows | Walk::Quads => (len, groups * geometry.channels_per_group),
+    }
 }
 
 #[cfg(test)]

@@ -27,6 +27,9 @@ pub(crate) use planner::MASK_WORD;
 pub use stage::Stage;
 pub(crate) use stage::{Access, Role};
 
+/// Bytes of the moments of one channel.
+const MOMENTS_BYTES: u64 = 16;
+
 /// The dispatches of one pass over one shape, planned for one device's limits.
 ///
 /// | plan | from | to |
@@ -99,6 +102,18 @@ pub(crate) struct Dispatch {
     pub parameters: Parameters,
     /// The values that are bound of each tensor of the shape of x.
     pub window: Range<u64>,
+    pub work: Work,
+}
+
+/// How much a dispatch goes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Work {
+    /// Values of the tensor; of the finalize stages, partials.
+    pub values: u64,
+    /// At most: those of the shape may be fewer.
+    pub channels: u64,
+    /// Partials of each channel that a stage leaves for finalize.
+    pub splits: u64,
 }
 
 /// The text that a dispatch runs, but for where its tensors are.
@@ -169,10 +184,17 @@ pub struct DispatchInfo {
     pub first_workgroup: u32,
     /// Bytes of one tensor of the shape of x in the bound window.
     pub window_bytes: u64,
+    /// Bytes that it reads: of tensors, of vectors and of the workspace. A tensor that it goes over twice counts twice, also
+    /// where the second time comes out of a cache; a vector counts once.
+    pub bytes_read: u64,
+    /// Bytes that it writes: of tensors, of vectors and of the workspace.
+    pub bytes_written: u64,
 }
 
 impl Dispatch {
-    pub(crate) const fn info(&self) -> DispatchInfo {
+    /// As it is in a plan.
+    pub(crate) fn info(&self, plan: &Plan) -> DispatchInfo {
+        let [bytes_read, bytes_written] = self.traffic(plan);
         DispatchInfo {
             stage: self.kernel.stage,
             walk: self.kernel.walk,
@@ -183,7 +205,49 @@ impl Dispatch {
             grid: self.grid,
             first_workgroup: self.parameters.first_workgroup,
             window_bytes: self.kernel.element.bytes() * (self.window.end - self.window.start),
+            bytes_read,
+            bytes_written,
         }
+    }
+
+    /// Bytes read and bytes written.
+    fn traffic(&self, plan: &Plan) -> [u64; 2] {
+        let needs = &plan.needs;
+        let Work { values, splits, .. } = self.work;
+        let channels = self.work.channels.min(plan.shape.channels());
+        let stage = self.kernel.stage;
+        let tensor = self.kernel.element.bytes() * values;
+        let mut bytes = [0, 0];
+        for (role, access) in stage.roles(needs) {
+            let reads = access == Access::Read;
+            let size = match role {
+                _ if role.has_shape_of_x() => tensor,
+                Role::Mask => values.div_ceil(8),
+                Role::Partials if reads => needs.partial_bytes() * values,
+                Role::Partials => needs.partial_bytes() * channels * splits,
+                Role::Shards => MOMENTS_BYTES * values,
+                Role::Moments => MOMENTS_BYTES * channels,
+                Role::Coefficients => needs.coefficients() * 4 * channels,
+                Role::Running | Role::Saved => 3 * 4 * channels,
+                _ => 4 * channels,
+            };
+            // once for the statistics or sums, once for what is made from them
+            let twice = match stage {
+                Stage::Fused => role == Role::X,
+                Stage::GradientFused => role.has_shape_of_x() || role == Role::Mask,
+                _ => false,
+            };
+            match access {
+                Access::Read => bytes[0] += if twice { 2 * size } else { size },
+                Access::Write => {
+                    bytes[1] += size;
+                    if role == Role::Running || needs.adds(role) {
+                        bytes[0] += size;
+                    }
+                }
+            }
+        }
+        bytes
     }
 }
 
@@ -449,7 +513,10 @@ impl Plan {
 
     /// The dispatches in order, as they are for tensors that start at multiples of four values.
     pub fn dispatches(&self) -> impl Iterator<Item = DispatchInfo> + '_ {
-        self.aligned.dispatches.iter().map(Dispatch::info)
+        self.aligned
+            .dispatches
+            .iter()
+            .map(|dispatch| dispatch.info(self))
     }
 
     pub(crate) const fn needs(&self) -> &Needs {
@@ -542,4 +609,170 @@ fn check_shards(limits: &Limits, channels: u64, shards: u64) -> Result<(), PlanE
         });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::element::Element;
+    use crate::limits::AdapterKind;
+
+    /// Limits that lead to every stage and walk, and to windows.
+    fn devices() -> [Limits; 4] {
+        let cpu = Limits {
+            adapter: AdapterKind::Cpu,
+            processors: 2,
+            ..Limits::default()
+        };
+        let small = |limits: &Limits| Limits {
+            binding_bytes: 64 << 10,
+            workgroups_per_dimension: 7,
+            ..limits.clone()
+        };
+        [
+            Limits::default(),
+            small(&Limits::default()),
+            small(&cpu),
+            cpu,
+        ]
+    }
+
+    /// The usual tuning, and one that keeps channels whole but fuses nothing.
+    fn tunings(limits: Limits) -> [(Limits, Tuning); 2] {
+        let usual = Tuning::for_limits(&limits);
+        let apart = Tuning {
+            workgroups: 1,
+            fused_bytes: 0,
+            cache_bytes: 0,
+            ..usual.clone()
+        };
+        [(limits.clone(), usual), (limits, apart)]
+    }
+
+    fn shapes() -> Vec<Shape> {
+        let first = [
+            &[2, 3, 7, 7][..],
+            &[9, 30, 1, 1],
+            &[4, 32, 14, 14],
+            &[1, 5, 10007],
+            &[64, 8, 3, 3],
+        ];
+        let last = [
+            &[6, 13][..],
+            &[4099, 6],
+            &[17, 1028],
+            &[3, 5, 7, 36],
+            &[500, 1024],
+        ];
+        let first = first.map(|sizes| Shape::channels_first(sizes).expect("a shape"));
+        let last = last.map(|sizes| Shape::channels_last(sizes).expect("a shape"));
+        [first, last].concat()
+    }
+
+    #[test]
+    fn dispatches_say_what_they_read_and_write() {
+        let mut seen = std::collections::HashSet::new();
+        for (limits, tuning) in devices().into_iter().flat_map(tunings) {
+            for shape in shapes() {
+                let options = Training::default()
+                    .gamma(false)
+                    .beta(false)
+                    .running(None)
+                    .saved(false)
+                    .tuning(tuning.clone());
+                let plan = Plan::training(&limits, shape, &options).expect("a plan");
+                let sum = |stages: &[Stage], bytes: fn(&DispatchInfo) -> u64| -> u64 {
+                    plan.dispatches()
+                        .filter(|dispatch| stages.contains(&dispatch.stage))
+                        .map(|dispatch| bytes(&dispatch))
+                        .sum()
+                };
+                let read = |stages: &[Stage]| sum(stages, |dispatch| dispatch.bytes_read);
+                let written = |stages: &[Stage]| sum(stages, |dispatch| dispatch.bytes_written);
+                seen.extend(
+                    plan.dispatches()
+                        .map(|dispatch| (dispatch.stage, dispatch.walk)),
+                );
+                let tensor = 4 * shape.len();
+                let name = format!("{shape:?} on {limits:?}");
+
+                let once = read(&[Stage::Statistics, Stage::Coefficients]);
+                assert_eq!(once + read(&[Stage::Fused]) / 2, tensor, "{name}");
+                assert_eq!(written(&[Stage::Normalize, Stage::Fused]), tensor, "{name}");
+                assert_eq!(
+                    written(&[Stage::Statistics]),
+                    read(&[Stage::Finalize]),
+                    "{name}"
+                );
+                let coefficients = written(&[Stage::Finalize, Stage::Coefficients]);
+                let normalized = read(&[Stage::Normalize]);
+                if coefficients > 0 {
+                    assert_eq!(coefficients, 12 * shape.channels(), "{name}");
+                    assert!(normalized >= tensor + coefficients, "{name}");
+                } else {
+                    assert_eq!(normalized, 0, "{name}");
+                }
+            }
+        }
+        for stage in [
+            Stage::Statistics,
+            Stage::Coefficients,
+            Stage::Fused,
+            Stage::Normalize,
+        ] {
+            assert!(seen.iter().any(|(found, _)| *found == stage), "{stage:?}");
+        }
+        for walk in [
+            Walk::Rows,
+            Walk::Columns,
+            Walk::Wide,
+            Walk::Quads,
+            Walk::Planes,
+        ] {
+            assert!(seen.iter().any(|(_, found)| *found == walk), "{walk:?}");
+        }
+    }
+
+    #[test]
+    fn dispatches_move_the_least_traffic_and_vectors() {
+        for (limits, tuning) in devices().into_iter().flat_map(tunings) {
+            for (shape, element) in shapes()
+                .into_iter()
+                .flat_map(|shape| Element::ALL.map(|element| (shape, element)))
+            {
+                let training = Training::default().element(element).tuning(tuning.clone());
+                let inference = Inference::default().element(element).tuning(tuning.clone());
+                let backward = Backward::from(&training).tuning(tuning.clone());
+                for plan in [
+                    Plan::training(&limits, shape, &training),
+                    Plan::inference(&limits, shape, &inference),
+                    Plan::backward(&limits, shape, &backward),
+                ] {
+                    let plan = plan.expect("a plan");
+                    let moved: u64 = plan
+                        .dispatches()
+                        .map(|dispatch| dispatch.bytes_read + dispatch.bytes_written)
+                        .sum();
+                    // Each dispatch has at most sixteen vectors; partials and coefficients are written and read.
+                    let vectors = plan.dispatches().count() as u64 * 16 * 4 * shape.channels();
+                    let most = plan.minimum_traffic() + vectors + 2 * plan.workspace_bytes();
+                    let name = format!("{element:?}, {shape:?}, {:?}", plan.needs);
+                    assert!(moved > plan.minimum_traffic(), "{name}");
+                    assert!(moved <= most, "{name}: {moved} of {most}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn vectors_count_once_for_each_dispatch() {
+        let shape = Shape::channels_first(&[2, 3, 4]).expect("a shape");
+        let plan = Plan::inference(&Limits::default(), shape, &Inference::default());
+        let plan = plan.expect("a plan");
+        let dispatches: Vec<_> = plan.dispatches().collect();
+        assert_eq!(dispatches.len(), 1);
+        // gamma, beta, mean and variance of three channels
+        assert_eq!(dispatches[0].bytes_read, 4 * (24 + 4 * 3));
+        assert_eq!(dispatches[0].bytes_written, 4 * 24);
+    }
 }

@@ -9,14 +9,16 @@ use serde::{Serialize, Serializer};
 use wgpu_batchnorm::Tensor;
 use wgpu_batchnorm::yardstick::{CopyGeometry, CopyKernel, CopyStep};
 
+use super::clock::Stopwatch;
+use super::loaded::Loaded;
 use super::timing::{Contender, Effort, measure};
-use crate::cli::device::{Device, Loaded};
+use crate::cli::device::Device;
 
 /// The fastest copies of one size. Speeds count each byte twice: read and written.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Fastest {
-    /// Values of the tensor.
-    pub values: u64,
+    /// Bytes of the tensor.
+    pub bytes: u64,
     /// Geometries that were timed.
     pub candidates: usize,
     /// The fastest of them.
@@ -34,104 +36,146 @@ fn as_text<S: Serializer>(geometry: &CopyGeometry, serializer: S) -> Result<S::O
     serializer.collect_str(geometry)
 }
 
-/// Copy kernels by geometry, and the fastest by size: a copy knows nothing of a shape but its size.
-#[derive(Default)]
-pub struct Copies {
-    kernels: HashMap<CopyGeometry, CopyKernel>,
-    fastest: HashMap<u64, Fastest>,
+/// The fastest geometry of one size.
+#[derive(Clone, Copy, Debug)]
+struct Selected {
+    geometry: CopyGeometry,
+    candidates: usize,
+    seconds: f64,
 }
 
-impl Copies {
+/// Copy kernels by geometry, and the fastest by size: a copy knows nothing of a shape but its size.
+pub struct Copies<'a> {
+    device: &'a Device,
+    stopwatch: &'a Stopwatch<'a>,
+    effort: Effort,
+    kernels: HashMap<CopyGeometry, CopyKernel>,
+    selected: HashMap<u64, Selected>,
+    reported: Vec<Fastest>,
+}
+
+impl<'a> Copies<'a> {
+    /// Knows no size yet.
+    pub fn new(device: &'a Device, stopwatch: &'a Stopwatch<'a>, effort: Effort) -> Self {
+        Self {
+            device,
+            stopwatch,
+            effort,
+            kernels: HashMap::new(),
+            selected: HashMap::new(),
+            reported: Vec::new(),
+        }
+    }
+
     /// The fastest copy from `x` to `y` of what is loaded, bound to it. Times all geometries where the size is new.
-    pub fn bind(&mut self, device: &Device, loaded: &Loaded) -> Result<CopyStep> {
-        let values = loaded.plan.shape().len();
-        let geometry = match self.fastest.get(&values) {
-            Some(fastest) => fastest.geometry,
-            None => {
-                let fastest = self.select(device, loaded, values)?;
-                self.fastest.insert(values, fastest);
-                fastest.geometry
-            }
-        };
-        self.step(device, loaded, geometry)
+    pub fn bind(&mut self, loaded: &Loaded) -> Result<CopyStep> {
+        let geometry = self.select(loaded)?.geometry;
+        self.step(loaded, geometry)
     }
 
-    /// What was found so far, the largest size first.
-    pub fn found(&self) -> Vec<Fastest> {
-        let mut found: Vec<Fastest> = self.fastest.values().copied().collect();
-        found.sort_by_key(|fastest| std::cmp::Reverse(fastest.values));
-        found
+    /// [`Copies::bind`]; the size is reported, beside the host's copies of it.
+    pub fn bind_reported(&mut self, loaded: &Loaded) -> Result<CopyStep> {
+        let words = loaded.words();
+        let selected = self.select(loaded)?;
+        let bytes = 4 * words;
+        if self.reported.iter().all(|known| known.bytes != bytes) {
+            let moved = 2.0 * bytes as f64;
+            let [one, all] = self.memcpy(words as usize)?;
+            self.reported.push(Fastest {
+                bytes,
+                candidates: selected.candidates,
+                geometry: selected.geometry,
+                gigabytes_per_second: moved / selected.seconds / 1e9,
+                memcpy_one_core: moved / one / 1e9,
+                memcpy_all_cores: moved / all / 1e9,
+            });
+        }
+        self.step(loaded, selected.geometry)
     }
 
-    fn step(
-        &mut self,
-        device: &Device,
-        loaded: &Loaded,
-        geometry: CopyGeometry,
-    ) -> Result<CopyStep> {
+    /// The copy that was the fastest at the largest size so far: at sizes beyond all caches one way to copy stays the
+    /// fastest.
+    pub fn bind_as_before(&mut self, loaded: &Loaded) -> Result<CopyStep> {
+        let largest = self.selected.iter().max_by_key(|(words, _)| **words);
+        match largest.map(|(_, selected)| selected.geometry) {
+            Some(geometry) => self.step(loaded, geometry),
+            None => self.bind(loaded),
+        }
+    }
+
+    /// What is reported, the largest size first.
+    pub fn into_reported(mut self) -> Vec<Fastest> {
+        self.reported
+            .sort_by_key(|fastest| std::cmp::Reverse(fastest.bytes));
+        self.reported
+    }
+
+    fn step(&mut self, loaded: &Loaded, geometry: CopyGeometry) -> Result<CopyStep> {
         let kernel = match self.kernels.entry(geometry) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => new.insert(CopyKernel::new(
-                device.gpu.device(),
-                device.kernels.limits(),
+                self.device.gpu.device(),
+                self.device.kernels.limits(),
                 geometry,
             )),
         };
-        Ok(kernel.bind(Tensor::whole(&loaded.x), Tensor::whole(&loaded.y))?)
+        Ok(kernel.bind(
+            Tensor::whole(&loaded.inputs[0]),
+            Tensor::whole(&loaded.outputs[0]),
+        )?)
     }
 
-    fn select(&mut self, device: &Device, loaded: &Loaded, values: u64) -> Result<Fastest> {
-        let candidates = CopyGeometry::candidates(device.kernels.limits(), values);
+    fn select(&mut self, loaded: &Loaded) -> Result<Selected> {
+        let words = loaded.words();
+        if let Some(selected) = self.selected.get(&words) {
+            return Ok(*selected);
+        }
+        let candidates = CopyGeometry::candidates(self.device.kernels.limits(), words);
         let mut contenders: Vec<Contender<'_>> = Vec::new();
         for &geometry in &candidates {
-            let step = self.step(device, loaded, geometry)?;
-            contenders.push(Box::new(move |times| {
-                device.repeat(times, |pass| step.record(pass))
-            }));
+            let step = self.step(loaded, geometry)?;
+            contenders.push(Contender::device(move |pass| step.record(pass)));
         }
-        let (seconds, _) = measure(&mut contenders, Effort::SELECTION)?;
-        let (geometry, seconds) = candidates
+        let measured = measure(self.stopwatch, &mut contenders, self.effort)?;
+        let selected = candidates
             .iter()
-            .zip(seconds)
-            .min_by(|(_, a), (_, b)| a.total_cmp(b))
+            .zip(measured.seconds)
+            .map(|(&geometry, seconds)| Selected {
+                geometry,
+                candidates: candidates.len(),
+                seconds: seconds.median,
+            })
+            .min_by(|a, b| a.seconds.total_cmp(&b.seconds))
             .ok_or_else(|| anyhow!("there is no geometry to copy in"))?;
-        let moved = 8.0 * values as f64;
-        let [one, all] = memcpy(values as usize)?;
-        Ok(Fastest {
-            values,
-            candidates: candidates.len(),
-            geometry: *geometry,
-            gigabytes_per_second: moved / seconds / 1e9,
-            memcpy_one_core: moved / one / 1e9,
-            memcpy_all_cores: moved / all / 1e9,
-        })
+        self.selected.insert(words, selected);
+        Ok(selected)
     }
-}
 
-/// Seconds to copy so many values on the host: on one core, and on all.
-fn memcpy(values: usize) -> Result<[f64; 2]> {
-    let source = vec![1.0f32; values];
-    let mut target = vec![0.0f32; values];
-    let one: Contender<'_> = {
-        let (source, mut target) = (&source, target.clone());
-        Box::new(move |times| {
+    /// Seconds to copy so many words on the host: on one core, and on all.
+    fn memcpy(&self, words: usize) -> Result<[f64; 2]> {
+        let source = vec![1.0f32; words];
+        let one = {
+            let (source, mut target) = (&source, vec![0.0f32; words]);
+            Contender::host(move |times| {
+                for _ in 0..times {
+                    std::hint::black_box(&mut target).copy_from_slice(std::hint::black_box(source));
+                }
+                Ok(())
+            })
+        };
+        let part = words.div_ceil(rayon::current_num_threads()).max(1);
+        let mut target = vec![0.0f32; words];
+        let all = Contender::host(|times| {
             for _ in 0..times {
-                std::hint::black_box(&mut target).copy_from_slice(std::hint::black_box(source));
+                let parts = std::hint::black_box(&source).par_chunks(part);
+                target
+                    .par_chunks_mut(part)
+                    .zip(parts)
+                    .for_each(|(target, source)| target.copy_from_slice(source));
             }
             Ok(())
-        })
-    };
-    let part = values.div_ceil(rayon::current_num_threads()).max(1);
-    let all: Contender<'_> = Box::new(|times| {
-        for _ in 0..times {
-            let parts = std::hint::black_box(&source).par_chunks(part);
-            target
-                .par_chunks_mut(part)
-                .zip(parts)
-                .for_each(|(target, source)| target.copy_from_slice(source));
-        }
-        Ok(())
-    });
-    let (seconds, _) = measure(&mut [one, all], Effort::SELECTION)?;
-    Ok([seconds[0], seconds[1]])
+        });
+        let measured = measure(self.stopwatch, &mut [one, all], self.effort)?;
+        Ok([measured.seconds[0].median, measured.seconds[1].median])
+    }
 }

@@ -1,168 +1,264 @@
-//! The rows as a table for people and as JSON for programs.
-
-use std::time::Duration;
+//! Everything that a run has found, and the files that programs read it from.
 
 use anyhow::Result;
 use serde::Serialize;
-use wgpu_batchnorm::wgpu;
 
 use super::copy::Fastest;
+use super::environment::Environment;
+use super::record::{PointRecord, Record};
 use super::row::Row;
-use super::workload::Operation;
-use crate::cli::compare::Tolerance;
-use crate::cli::output::{adapter_lines, digits, driver, lines, row, table};
+use super::sweep::{Point, Sweep};
+use crate::cli::Verdict;
+use crate::cli::output;
+use crate::cli::size::Sizes;
 
 /// Everything that a run has found.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub struct Report {
-    version: &'static str,
-    adapter: Adapter,
-    copies: Vec<Fastest>,
-    rows: Vec<Row>,
-    #[serde(skip)]
-    adapter_lines: String,
+    /// Where, when and how it was made.
+    pub environment: Environment,
+    /// The fastest copies, the largest size first.
+    pub copies: Vec<Fastest>,
+    /// The rows in the order of measuring.
+    pub rows: Vec<Row>,
+    /// The size sweep, where one was asked for.
+    pub sweep: Option<Sweep>,
 }
 
-#[derive(Debug, Serialize)]
-struct Adapter {
-    name: String,
-    backend: String,
-    driver: String,
+#[derive(Serialize)]
+struct Json<'a> {
+    #[serde(flatten)]
+    environment: &'a Environment,
+    copies: &'a [Fastest],
+    rows: Vec<Record<'a, &'a Sizes>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size_sweep: Option<SweepJson<'a>>,
 }
 
-const LEGEND: &str = "\
-CPU      milliseconds of this library's own processor path, on all cores
-loop     of nested loops as in a textbook, on one core
-GPU      from submission to completion, with the data on the device
-I/O      the same with upload before and download after
-GB/s     least traffic of the operation over GPU time: inference reads and
-         writes the tensor once, training reads it twice
-of copy  copy_fraction: those GB/s over the copy kernel's, timed in turn
-x CPU    speed-up, CPU over GPU
-error    largest |v - v64| / max(1, |v64|) of output and running statistics,
-         where v64 is the f64 reference's value";
+#[derive(Serialize)]
+struct SweepJson<'a> {
+    /// Why it ended before the largest buffer; null where it did not.
+    stopped: Option<&'a str>,
+    points: Vec<PointRecord<'a>>,
+}
 
 impl Report {
-    /// Of these findings.
-    pub fn new(info: &wgpu::AdapterInfo, copies: Vec<Fastest>, rows: Vec<Row>) -> Self {
-        Self {
-            version: env!("CARGO_PKG_VERSION"),
-            adapter: Adapter {
-                name: info.name.clone(),
-                backend: info.backend.to_string(),
-                driver: driver(info),
-            },
-            copies,
-            rows,
-            adapter_lines: adapter_lines(info),
-        }
-    }
-
-    /// For programs.
+    /// All of it as JSON.
     pub fn json(&self) -> Result<Vec<u8>> {
-        let mut json = serde_json::to_vec_pretty(self)?;
-        json.push(b'\n');
-        Ok(json)
-    }
-
-    /// One line for each row that is wrong.
-    pub fn wrong(&self) -> Vec<String> {
-        let describe = |row: &Row| {
-            row.wrong.as_ref().map(|what| {
-                format!(
-                    "WRONG: {} {} {}: {what}",
-                    row.shape, row.layout, row.operation
-                )
-            })
+        let size_sweep = self.sweep.as_ref().map(|sweep| SweepJson {
+            stopped: sweep.stopped.as_deref(),
+            points: sweep.points.iter().map(PointRecord::new).collect(),
+        });
+        let json = Json {
+            environment: &self.environment,
+            copies: &self.copies,
+            rows: self
+                .rows
+                .iter()
+                .map(|row| Record::new(row, |sizes| sizes))
+                .collect(),
+            size_sweep,
         };
-        self.rows.iter().filter_map(describe).collect()
+        output::json(&json)
     }
 
-    /// For people, in 80 columns and wider.
-    pub fn text(&self, elapsed: Duration) -> String {
-        let right = self.rows.iter().filter(|row| row.wrong.is_none()).count();
-        [
-            format!("wgpu-batchnorm {} on {}", self.version, self.adapter_lines),
-            self.copy_table(),
-            LEGEND.to_owned(),
-            self.row_table(),
-            format!(
-                "{right} of {} results are within {} of f64 ({} s)",
-                self.rows.len(),
-                Tolerance::PROMISE,
-                digits(elapsed.as_secs_f64())
-            ),
-        ]
-        .join("\n\n")
-    }
-
-    fn threads(&self) -> usize {
-        self.rows.first().map_or(0, |row| row.threads)
-    }
-
-    fn row_table(&self) -> String {
-        let header = [
-            "shape", "", "CPU", "loop", "GPU", "I/O", "GB/s", "of copy", "x CPU", "error",
-        ];
-        let mut table = table(&header, 2);
-        for measured in &self.rows {
-            let operation = match measured.operation {
-                Operation::Inference => "infer",
-                Operation::Training => "train",
-            };
-            let error = format!(
-                "{:.0e}{}",
-                measured.max_error,
-                if measured.wrong.is_some() { "!" } else { "" }
-            );
-            let cells = [
-                measured.shape.to_string(),
-                operation.to_owned(),
-                digits(measured.cpu_ms),
-                digits(measured.textbook_ms),
-                digits(measured.gpu_ms),
-                digits(measured.end_to_end_ms),
-                digits(measured.gigabytes_per_second),
-                format!("{:.2}", measured.copy_fraction),
-                digits(measured.speed_up),
-                error,
-            ];
-            table.add_row(row(cells, 2));
+    /// The rows as comma-separated values, names first.
+    pub fn csv(&self) -> Result<Vec<u8>> {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        for row in &self.rows {
+            writer.serialize(Record::new(row, Sizes::to_string))?;
         }
-        let mut rendered = lines(table).into_iter();
-        let mut text: Vec<String> = rendered.next().into_iter().collect();
-        let mut group = "";
-        for (measured, line) in self.rows.iter().zip(rendered) {
-            if measured.group != group {
-                group = measured.group;
-                text.extend([String::new(), format!("{group}:")]);
-            }
-            text.push(line);
-        }
-        text.join("\n")
+        Ok(writer.into_inner()?)
     }
 
-    fn copy_table(&self) -> String {
-        let candidates = self.copies.iter().map(|fastest| fastest.candidates).min();
-        let threads = self.threads();
-        let all = format!("host x{threads}");
-        let header = ["values", "geometry", "GB/s", "host x1", &all];
-        let mut table = table(&header, 2);
-        for fastest in &self.copies {
-            let cells = [
-                fastest.values.to_string(),
-                fastest.geometry.to_string(),
-                digits(fastest.gigabytes_per_second),
-                digits(fastest.memcpy_one_core),
-                digits(fastest.memcpy_all_cores),
-            ];
-            table.add_row(row(cells, 2));
+    /// One line for each row and each point of the sweep that is wrong.
+    pub fn wrong(&self) -> Vec<String> {
+        let row = |row: &Row| {
+            let what = row.wrong.as_ref()?;
+            Some(format!(
+                "WRONG: {} {} {}: {what}",
+                row.shape, row.layout, row.computation
+            ))
+        };
+        let point = |point: &Point| {
+            let what = point.wrong.as_ref()?;
+            Some(format!(
+                "WRONG: {} {} {}: {what}",
+                point.shape,
+                Sweep::LAYOUT,
+                point.computation
+            ))
+        };
+        let rows = self.rows.iter().filter_map(row);
+        let points = self.sweep.iter().flat_map(|sweep| &sweep.points);
+        rows.chain(points.filter_map(point)).collect()
+    }
+
+    /// Whether anything is wrong.
+    pub fn verdict(&self) -> Verdict {
+        if self.wrong().is_empty() {
+            Verdict::Right
+        } else {
+            Verdict::Wrong
         }
-        format!(
-            "The copy kernel by tensor size, in the fastest of at least {} geometries, beside\n\
-             the host's memcpy on 1 and {threads} cores; GB/s count bytes read and bytes written\n\n{}",
-            candidates.unwrap_or(0),
-            lines(table).join("\n")
-        )
+    }
+
+    /// Rows that are right.
+    pub fn right(&self) -> usize {
+        self.rows.iter().filter(|row| row.wrong.is_none()).count()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::clock::Clock;
+    use super::super::computation::{Computation, Layer, Operation};
+    use super::super::environment::{Adapter, DeviceClock, Host, VERSION, WGPU};
+    use super::super::spread::Spread;
+    use super::*;
+    use crate::cli::size::Layout;
+
+    pub fn spread(first_quartile: f64, median: f64, third_quartile: f64) -> Spread {
+        Spread {
+            first_quartile,
+            median,
+            third_quartile,
+        }
+    }
+
+    /// An operation of a layer that only normalizes.
+    pub fn plain(operation: Operation) -> Computation {
+        Computation {
+            operation,
+            layer: Layer::default(),
+        }
+    }
+
+    /// A row whose times are simple numbers.
+    pub fn row(shape: &str, operation: Operation) -> Row {
+        let shape: Sizes = shape.parse().expect("sizes");
+        let bytes = 4 * shape.0.iter().product::<usize>() as u64;
+        Row {
+            group: "group",
+            computation: plain(operation),
+            layout: Layout::ChannelsFirst,
+            shape,
+            name: None,
+            cpu: Some(spread(1.5, 2.0, 2.5)),
+            textbook: Some(spread(19.0, 20.0, 22.0)),
+            gpu: spread(0.9, 1.0, 1.1),
+            copy: spread(0.5, 0.5, 0.5),
+            end_to_end: spread(4.0, 5.0, 6.0),
+            clock: Clock::Timestamps,
+            rounds: 5,
+            traffic: 3 * bytes,
+            copied: 2 * bytes,
+            max_error: 1e-7,
+            wrong: None,
+        }
+    }
+
+    pub fn point(bytes: u64, operation: Operation) -> Point {
+        Point {
+            bytes,
+            computation: plain(operation),
+            shape: Sizes(vec![1, 64, 16, 16]),
+            cpu: Some(spread(1.0, 1.0, 1.0)),
+            gpu: spread(0.1, 0.1, 0.1),
+            copy: spread(0.01, 0.01, 0.01),
+            clock: Clock::Wall,
+            rounds: 3,
+            max_error: 0.0,
+            wrong: None,
+        }
+    }
+
+    pub fn report() -> Report {
+        Report {
+            environment: Environment {
+                version: VERSION,
+                wgpu: WGPU,
+                date: "2026-11-22T00:00:00Z".into(),
+                command: "wgpu-batchnorm bench".into(),
+                host: Host {
+                    system: "linux x86_64".into(),
+                    processor: "Processor".into(),
+                    threads: 2,
+                },
+                adapter: Adapter {
+                    name: "Adapter <1>".into(),
+                    backend: "vulkan".into(),
+                    driver: "driver & 2".into(),
+                    software: true,
+                },
+                clock: DeviceClock {
+                    source: Clock::Timestamps,
+                    reason: None,
+                },
+                adapter_lines: "Adapter <1>".into(),
+            },
+            copies: Vec::new(),
+            rows: vec![
+                row("8x64x56x56", Operation::Inference),
+                row("8x64x56x56", Operation::Training),
+            ],
+            sweep: None,
+        }
+    }
+
+    #[test]
+    fn files_have_the_documented_names() {
+        let mut report = report();
+        report.sweep = Some(Sweep {
+            points: vec![point(65536, Operation::Training)],
+            stopped: None,
+        });
+        let json: serde_json::Value =
+            serde_json::from_slice(&report.json().expect("plain data")).expect("JSON");
+        assert_eq!(json["adapter"]["name"], "Adapter <1>");
+        assert_eq!(json["clock"]["source"], "timestamps");
+        assert_eq!(json["rows"][0]["operation"], "inference");
+        assert_eq!(json["rows"][0]["shape"], serde_json::json!([8, 64, 56, 56]));
+        assert_eq!(json["rows"][1]["gpu_ms"], 1.0);
+        assert_eq!(json["rows"][1]["gpu_ms_q3"], 1.1);
+        assert_eq!(json["rows"][1]["copy_fraction"], 0.75);
+        assert_eq!(json["size_sweep"]["points"][0]["bytes"], 65536);
+
+        let csv = String::from_utf8(report.csv().expect("plain data")).expect("UTF-8");
+        let lines: Vec<&str> = csv.lines().collect();
+        assert_eq!(lines.len(), 3);
+        assert!(lines[0].starts_with(
+            "operation,layout,shape,name,element,activation,residual,cpu_ms,cpu_ms_q1"
+        ));
+        assert!(
+            lines[2].starts_with("training,channels-first,8x64x56x56,,f32,none,false,2.0,1.5,2.5")
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let mut report = report();
+        assert!(report.wrong().is_empty());
+        assert_eq!(report.verdict(), Verdict::Right);
+        report.rows[1].wrong = Some("y: 1 outside".into());
+        report.sweep = Some(Sweep {
+            points: vec![Point {
+                wrong: Some("y of sample 3: 2 outside".into()),
+                ..point(65536, Operation::Training)
+            }],
+            stopped: None,
+        });
+        assert_eq!(
+            report.wrong(),
+            [
+                "WRONG: 8x64x56x56 channels-first training f32: y: 1 outside",
+                "WRONG: 1x64x16x16 channels-first training f32: y of sample 3: 2 outside"
+            ]
+        );
+        assert_eq!(report.right(), 1);
+        assert_eq!(report.verdict(), Verdict::Wrong);
+        // A wrong point of the sweep is enough.
+        report.rows[1].wrong = None;
+        assert_eq!(report.verdict(), Verdict::Wrong);
     }
 }

@@ -1,61 +1,80 @@
-//! One row: an operation on one input, measured and checked.
+//! One row: a computation on one input, measured and checked.
+
+use std::borrow::Cow;
 
 use anyhow::Result;
-use serde::Serialize;
-use wgpu_batchnorm::cpu::{self, RunningMut, SavedMut};
-use wgpu_batchnorm::wgpu;
+use wgpu_batchnorm::cpu::{self, GradientsMut, NormalizedBy, RunningMut, SavedMut};
+use wgpu_batchnorm::{Element, wgpu};
 
+use super::clock::{Clock, Stopwatch};
+use super::computation::Computation;
 use super::copy::Copies;
-use super::timing::{Contender, Effort, measure};
-use super::workload::{Operation, Workload};
-use crate::cli::compare::Tolerance;
-use crate::cli::device::{Device, Loaded, Placement};
-use crate::cli::problem::{Problem, Solution, State, Statistics};
+use super::expected::compare;
+use super::loaded::Loaded;
+use super::spread::Spread;
+use super::task::{self, Given, Task};
+use super::timing::{Contender, Effort, Measured, measure};
+use super::workload::Workload;
+use crate::cli::device::Device;
 use crate::cli::size::{Layout, Sizes};
 
-/// What was measured. Times are medians, in milliseconds.
-#[derive(Clone, Debug, Serialize)]
+/// What was measured. Times are in milliseconds.
+#[derive(Clone, Debug)]
 pub struct Row {
     /// What it belongs to, for people.
-    #[serde(skip)]
     pub group: &'static str,
     /// What was computed.
-    pub operation: Operation,
+    pub computation: Computation,
     /// Where the channels are.
     pub layout: Layout,
     /// Sizes in memory order.
     pub shape: Sizes,
     /// What the tensor is called, where it has a name.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<&'static str>,
-    /// The element type of the tensor.
-    pub element: &'static str,
-    /// The library's own processor path, on all cores.
-    pub cpu_ms: f64,
-    /// The threads it ran on.
-    pub threads: usize,
-    /// Nested loops as a textbook has them, on one core.
-    pub textbook_ms: f64,
-    /// The device, from submission to completion, data already there.
-    pub gpu_ms: f64,
-    /// The device with upload before and download after.
-    pub end_to_end_ms: f64,
-    /// The least traffic that the operation needs, over the device's time.
-    pub gigabytes_per_second: f64,
-    /// The copy kernel's speed, timed in turn with the operation.
-    pub copy_gigabytes_per_second: f64,
-    /// The one over the other.
-    pub copy_fraction: f64,
-    /// The processor's time over the device's.
-    pub speed_up: f64,
-    /// Rounds that the medians are taken over.
+    /// The library's own processor path, on all cores; none for halves.
+    pub cpu: Option<Spread>,
+    /// Nested loops as a textbook has them, on one core; none for halves.
+    pub textbook: Option<Spread>,
+    /// The device, data already there.
+    pub gpu: Spread,
+    /// The copy kernel on the same buffers, timed in turn.
+    pub copy: Spread,
+    /// The device with upload before and download after, by the wall clock.
+    pub end_to_end: Spread,
+    /// What `gpu` and `copy` were read from.
+    pub clock: Clock,
+    /// Rounds that were measured.
     pub rounds: usize,
-    /// The largest `|value - f64 reference| / max(1, |f64 reference|)`; infinite, null in JSON, where one of them is no
-    /// number.
+    /// The least traffic that the operation needs, in bytes.
+    pub traffic: u64,
+    /// Bytes that the copy moves.
+    pub copied: u64,
+    /// The largest error, in the units of [`Expected`](super::expected::Expected); infinite where one of them is no number.
     pub max_error: f64,
     /// What is wrong, where something is.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub wrong: Option<String>,
+}
+
+impl Row {
+    /// The least traffic over the device's time.
+    pub fn gigabytes_per_second(&self) -> f64 {
+        self.traffic as f64 / self.gpu.median / 1e6
+    }
+
+    /// The copy kernel's speed.
+    pub fn copy_gigabytes_per_second(&self) -> f64 {
+        self.copied as f64 / self.copy.median / 1e6
+    }
+
+    /// The one over the other.
+    pub fn copy_fraction(&self) -> f64 {
+        copy_fraction(self.traffic, self.gpu.median, self.copied, self.copy.median)
+    }
+
+    /// The processor's time over the device's, where there is one.
+    pub fn speed_up(&self) -> Option<f64> {
+        self.cpu.map(|cpu| cpu.median / self.gpu.median)
+    }
 }
 
 /// The speed of an operation relative to a copy's: bytes over seconds each.
@@ -63,118 +82,111 @@ fn copy_fraction(traffic: u64, seconds: f64, copied: u64, copy_seconds: f64) -> 
     (traffic as f64 / seconds) / (copied as f64 / copy_seconds)
 }
 
-/// Checks the operation once, then measures it.
+/// Checks the computation once, then measures it.
 pub fn run(
     device: &Device,
-    copies: &mut Copies,
+    stopwatch: &Stopwatch<'_>,
+    copies: &mut Copies<'_>,
     workload: &Workload,
-    problem: &Problem,
-    operation: Operation,
+    task: &Task<'_>,
     effort: Effort,
 ) -> Result<Row> {
-    let loaded = device.load(problem, Placement::Whole)?;
-    device.repeat(1, |pass| loaded.step.record(pass))?;
-    let (max_error, wrong) = check(problem, &loaded.solution(device)?)?;
+    let loaded = Loaded::new(device, task)?;
+    device
+        .gpu
+        .run("wgpu-batchnorm", |pass| loaded.step.record(pass));
+    let (max_error, wrong) = compare(&task.expected()?, &loaded.results(device)?);
 
-    let copy = copies.bind(device, &loaded)?;
-    let mut end_to_end = EndToEnd::new(device, problem, &loaded);
-    let mut contenders: [Contender<'_>; 5] = [
-        Box::new(|times| device.repeat(times, |pass| loaded.step.record(pass))),
-        Box::new(|times| device.repeat(times, |pass| copy.record(pass))),
-        on_cpu(problem, Processor::AllCores),
-        on_cpu(problem, Processor::Textbook),
-        Box::new(|times| (0..times).try_for_each(|_| end_to_end.run())),
+    let copy = copies.bind_reported(&loaded)?;
+    let mut end_to_end = EndToEnd::new(device, task, &loaded);
+    let mut contenders = vec![
+        Contender::device(|pass| loaded.step.record(pass)),
+        Contender::device(|pass| copy.record(pass)),
+        Contender::host(|times| (0..times).try_for_each(|_| end_to_end.run())),
     ];
-    let (seconds, rounds) = measure(&mut contenders, effort)?;
+    contenders.extend(on_cpu(task, Processor::AllCores));
+    contenders.extend(on_cpu(task, Processor::Textbook));
+    let Measured {
+        seconds,
+        clock,
+        rounds,
+    } = measure(stopwatch, &mut contenders, effort)?;
     drop(contenders);
-    let [gpu, copy, cpu, textbook, end_to_end] = seconds[..] else {
-        unreachable!("one time for each contender");
-    };
-
-    let traffic = loaded.plan.minimum_traffic();
-    let copied = 8 * problem.shape.len();
+    let mut milliseconds = seconds.into_iter().map(|spread| spread.scaled(1e3));
+    let mut next = || milliseconds.next();
+    let measured = "each contender is measured";
     Ok(Row {
         group: workload.group,
-        operation,
+        computation: task.computation(),
         layout: workload.layout,
         shape: workload.sizes.clone(),
         name: workload.name,
-        element: "f32",
-        cpu_ms: 1e3 * cpu,
-        threads: rayon::current_num_threads(),
-        textbook_ms: 1e3 * textbook,
-        gpu_ms: 1e3 * gpu,
-        end_to_end_ms: 1e3 * end_to_end,
-        gigabytes_per_second: traffic as f64 / gpu / 1e9,
-        copy_gigabytes_per_second: copied as f64 / copy / 1e9,
-        copy_fraction: copy_fraction(traffic, gpu, copied, copy),
-        speed_up: cpu / gpu,
+        gpu: next().expect(measured),
+        copy: next().expect(measured),
+        end_to_end: next().expect(measured),
+        cpu: next(),
+        textbook: next(),
+        clock,
         rounds,
+        traffic: loaded.plan.minimum_traffic(),
+        copied: 2 * 4 * loaded.words(),
         max_error,
         wrong,
     })
 }
 
-/// The largest error of the output, and what is wrong with output or running statistics.
-fn check(problem: &Problem, solution: &Solution) -> Result<(f64, Option<String>)> {
-    let compared = solution.compare(&problem.exact()?, Tolerance::PROMISE);
-    let max_error = compared
-        .iter()
-        .map(|(_, comparison)| comparison.scaled_error())
-        .fold(0.0, f64::max);
-    let wrong = compared
-        .into_iter()
-        .find(|(_, comparison)| !comparison.is_within());
-    Ok((
-        max_error,
-        wrong.map(|(tensor, comparison)| comparison.describe(tensor)),
-    ))
-}
-
-enum Processor {
+/// Which path of the processor.
+#[derive(Clone, Copy)]
+pub enum Processor {
+    /// The library's own.
     AllCores,
+    /// Nested loops.
     Textbook,
 }
 
-/// The operation on the processor, over and over on the same memory.
-fn on_cpu(problem: &Problem, processor: Processor) -> Contender<'_> {
-    let mut y = vec![0.0; problem.x.len()];
-    let channels = problem.shape.channels() as usize;
-    let (x, shape, parameters) = (&problem.x, problem.shape, problem.parameters());
-    match &problem.statistics {
-        Statistics::Given(State { mean, variance, .. }) => {
-            let options = problem.inference();
+/// The computation on the processor, over and over on the same memory; none where the processor's paths do not have it: they
+/// compute on f32.
+pub fn on_cpu<'a>(task: &'a Task<'_>, processor: Processor) -> Option<Contender<'a>> {
+    if task.input.layer.element != Element::F32 {
+        return None;
+    }
+    let (x, shape) = (&task.input.x[..], task.input.shape);
+    let (residual, parameters) = (task.input.residual.as_deref(), task.parameters());
+    let mut y = vec![0.0; x.len()];
+    let vector = || vec![0.0; shape.channels() as usize];
+    Some(match &*task.given {
+        Given::Running { mean, variance } => {
+            let options = task.inference();
             let inference = match processor {
                 Processor::AllCores => cpu::inference,
                 Processor::Textbook => cpu::textbook_inference,
             };
-            Box::new(move |times| {
+            Contender::host(move |times| {
                 for _ in 0..times {
-                    inference(x, None, &mut y, shape, parameters, mean, variance, &options)?;
+                    inference(
+                        x, residual, &mut y, shape, parameters, mean, variance, &options,
+                    )?;
                 }
                 Ok(())
             })
         }
-        Statistics::Batch(running) => {
-            let options = problem.training().saved(true);
-            let mut state = running.as_ref().map(|(_, state)| state.clone());
-            let mut batches = vec![0; channels];
-            let mut saved = [
-                vec![0.0; channels],
-                vec![0.0; channels],
-                vec![0.0; channels],
-            ];
+        Given::Nothing => {
+            let options = task.training();
+            let mut running = [vector(), vec![1.0; shape.channels() as usize]];
+            let mut batches = vec![0; shape.channels() as usize];
+            let mut saved = [vector(), vector(), vector()];
             let training = match processor {
                 Processor::AllCores => cpu::training,
                 Processor::Textbook => cpu::textbook_training,
             };
-            Box::new(move |times| {
+            Contender::host(move |times| {
                 for _ in 0..times {
-                    let running = state.as_mut().map(|state| RunningMut {
-                        mean: &mut state.mean,
-                        variance: &mut state.variance,
+                    let [mean, variance] = &mut running;
+                    let running = RunningMut {
+                        mean,
+                        variance,
                         batches: &mut batches,
-                    });
+                    };
                     let [mean, remainder, invstd] = &mut saved;
                     let saved = SavedMut {
                         mean,
@@ -183,64 +195,97 @@ fn on_cpu(problem: &Problem, processor: Processor) -> Contender<'_> {
                     };
                     training(
                         x,
-                        None,
+                        residual,
                         &mut y,
                         shape,
                         parameters,
                         &options,
-                        running,
+                        Some(running),
                         Some(saved),
                     )?;
                 }
                 Ok(())
             })
         }
-    }
+        Given::Gradient { dy, saved } => {
+            let options = task.backward();
+            let mut gradients = [vector(), vector()];
+            let mut of_residual = task.input.layer.residual.then(|| vec![0.0; x.len()]);
+            let backward = match processor {
+                Processor::AllCores => cpu::backward,
+                Processor::Textbook => cpu::textbook_backward,
+            };
+            Contender::host(move |times| {
+                for _ in 0..times {
+                    let [gamma, beta] = &mut gradients;
+                    let gradients = GradientsMut {
+                        input: Some(&mut y),
+                        gamma: Some(gamma),
+                        beta: Some(beta),
+                        residual: of_residual.as_deref_mut(),
+                    };
+                    let by = NormalizedBy::Batch(task::saved(saved));
+                    backward(x, dy, residual, shape, parameters, by, &options, gradients)?;
+                }
+                Ok(())
+            })
+        }
+    })
 }
 
-/// The operation as one who has the data on the host sees it.
+/// The computation as one who has the tensors on the host sees it.
 struct EndToEnd<'a> {
     device: &'a Device,
     loaded: &'a Loaded,
-    x: &'a [f32],
-    staging: wgpu::Buffer,
-    y: Vec<f32>,
+    inputs: Vec<Cow<'a, [u8]>>,
+    staging: Vec<wgpu::Buffer>,
+    outputs: Vec<Vec<u8>>,
 }
 
 impl<'a> EndToEnd<'a> {
-    fn new(device: &'a Device, problem: &'a Problem, loaded: &'a Loaded) -> Self {
-        let staging = device.gpu.device().create_buffer(&wgpu::BufferDescriptor {
-            label: Some("download"),
-            size: loaded.y.size(),
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
+    fn new(device: &'a Device, task: &'a Task<'_>, loaded: &'a Loaded) -> Self {
+        let staging = |output: &wgpu::Buffer| {
+            device.gpu.device().create_buffer(&wgpu::BufferDescriptor {
+                label: Some("download"),
+                size: output.size(),
+                usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
+        };
+        let outputs = loaded.outputs.iter();
         Self {
             device,
             loaded,
-            x: &problem.x,
-            staging,
-            y: vec![0.0; problem.x.len()],
+            inputs: loaded.stored(task),
+            staging: outputs.clone().map(staging).collect(),
+            outputs: outputs
+                .map(|output| vec![0; output.size() as usize])
+                .collect(),
         }
     }
 
     fn run(&mut self) -> Result<()> {
-        let gpu = &self.device.gpu;
-        gpu.queue()
-            .write_buffer(&self.loaded.x, 0, bytemuck::cast_slice(self.x));
+        let (gpu, loaded) = (&self.device.gpu, self.loaded);
+        for (buffer, bytes) in loaded.inputs.iter().zip(&self.inputs) {
+            gpu.queue().write_buffer(buffer, 0, bytes);
+        }
         let mut encoder = gpu
             .device()
             .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        self.loaded
+        loaded
             .step
             .record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
-        encoder.copy_buffer_to_buffer(&self.loaded.y, 0, &self.staging, 0, self.staging.size());
-        encoder.map_buffer_on_submit(&self.staging, wgpu::MapMode::Read, .., |_| {});
+        for (output, staging) in loaded.outputs.iter().zip(&self.staging) {
+            encoder.copy_buffer_to_buffer(output, 0, staging, 0, staging.size());
+            encoder.map_buffer_on_submit(staging, wgpu::MapMode::Read, .., |_| {});
+        }
         gpu.queue().submit([encoder.finish()]);
         gpu.wait()?;
-        // Fails where the mapping has.
-        bytemuck::cast_slice_mut(&mut self.y).copy_from_slice(&self.staging.get_mapped_range(..)?);
-        self.staging.unmap();
+        for (staging, output) in self.staging.iter().zip(&mut self.outputs) {
+            // Fails where the mapping has.
+            output.copy_from_slice(&staging.get_mapped_range(..)?);
+            staging.unmap();
+        }
         Ok(())
     }
 }
@@ -255,36 +300,5 @@ mod tests {
         assert_eq!(copy_fraction(12, 1.5, 8, 1.0), 1.0);
         assert_eq!(copy_fraction(8, 2.0, 8, 1.0), 0.5);
         assert_eq!(copy_fraction(8, 0.5, 8, 1.0), 2.0);
-    }
-
-    #[test]
-    fn a_wrong_value_fails_the_row_by_name() {
-        use wgpu_batchnorm::Shape;
-        let shape = Shape::channels_last(&[2, 1]).expect("a shape");
-        let problem = Problem {
-            shape,
-            x: vec![1.0, 3.0],
-            gamma: None,
-            beta: None,
-            epsilon: 0.0,
-            statistics: Statistics::Batch(None),
-        };
-        let right = Solution {
-            y: vec![-1.0, 1.0],
-            state: None,
-        };
-        assert_eq!(check(&problem, &right).expect("a reference"), (0.0, None));
-        let wrong = Solution {
-            y: vec![-1.0, 1.001],
-            state: None,
-        };
-        let (error, message) = check(&problem, &wrong).expect("a reference");
-        assert!((error - 1e-3).abs() < 1e-6);
-        assert!(message.is_some_and(|message| message.contains('y') && message.contains("1.001")));
-        let nan = Solution {
-            y: vec![f32::NAN, 1.0],
-            state: None,
-        };
-        assert_eq!(check(&problem, &nan).expect("a reference").0, f64::INFINITY);
     }
 }

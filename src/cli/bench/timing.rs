@@ -3,6 +3,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use wgpu_batchnorm::wgpu;
+
+use super::clock::{Clock, Reading, Stopwatch};
+use super::spread::Spread;
 
 /// How much time to spend.
 #[derive(Clone, Copy, Debug)]
@@ -18,124 +22,278 @@ pub struct Effort {
 }
 
 impl Effort {
-    /// For a row among many.
-    pub const ROW: Self = Self {
-        measurement: Duration::from_millis(8),
-        budget: Duration::from_millis(800),
-        least: 3,
-        most: 9,
-    };
-    /// For the only row.
-    pub const THOROUGH: Self = Self {
-        measurement: Duration::from_millis(10),
-        budget: Duration::from_secs(4),
-        least: 9,
-        most: 25,
-    };
+    const fn new(measurement_ms: u64, budget_ms: u64, least: usize, most: usize) -> Self {
+        Self {
+            measurement: Duration::from_millis(measurement_ms),
+            budget: Duration::from_millis(budget_ms),
+            least,
+            most,
+        }
+    }
+}
+
+/// How thorough a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Thoroughness {
+    /// A few rows in seconds: to see that it works, and roughly how fast.
+    Quick,
+    /// All rows in about a minute.
+    Usual,
+    /// Many rounds of all rows.
+    Full,
+}
+
+impl Thoroughness {
+    /// For one row.
+    pub const fn row(self) -> Effort {
+        match self {
+            Self::Quick => Effort::new(2, 100, 3, 5),
+            Self::Usual => Effort::new(6, 700, 5, 11),
+            Self::Full => Effort::new(10, 4000, 9, 25),
+        }
+    }
+
     /// To tell which of many is fastest.
-    pub const SELECTION: Self = Self {
-        measurement: Duration::from_millis(3),
-        budget: Duration::from_millis(400),
-        least: 3,
-        most: 5,
-    };
+    pub const fn selection(self) -> Effort {
+        match self {
+            Self::Quick => Effort::new(1, 30, 2, 3),
+            Self::Usual => Effort::new(3, 300, 3, 5),
+            Self::Full => Effort::new(5, 800, 5, 9),
+        }
+    }
+
+    /// For one operation at one size of the size sweep.
+    pub const fn sweep(self) -> Effort {
+        match self {
+            Self::Quick => Effort::new(1, 40, 3, 3),
+            Self::Usual => Effort::new(3, 200, 3, 9),
+            Self::Full => Effort::new(6, 1500, 7, 15),
+        }
+    }
 }
 
 /// The most repetitions within one measurement.
 const MOST_REPETITIONS: u32 = 2048;
 
-/// Work that is repeated as often as it is told, and waited for.
-pub type Contender<'a> = Box<dyn FnMut(u32) -> Result<()> + 'a>;
+/// Something to take the time of.
+pub enum Contender<'a> {
+    /// Work of the host, done as often as it is told.
+    Host(Box<dyn FnMut(u32) -> Result<()> + 'a>),
+    /// Work of the device, recorded into a pass.
+    Device(Box<dyn Fn(&mut wgpu::ComputePass<'_>) + 'a>),
+}
 
-/// The median seconds of one repetition of each contender, and the number of rounds they are medians of.
-pub fn measure(contenders: &mut [Contender<'_>], effort: Effort) -> Result<(Vec<f64>, usize)> {
+impl<'a> Contender<'a> {
+    /// Work of the host.
+    pub fn host(work: impl FnMut(u32) -> Result<()> + 'a) -> Self {
+        Self::Host(Box::new(work))
+    }
+
+    /// Work of the device.
+    pub fn device(record: impl Fn(&mut wgpu::ComputePass<'_>) + 'a) -> Self {
+        Self::Device(Box::new(record))
+    }
+
+    /// Does the work so many times.
+    fn time(&mut self, stopwatch: &Stopwatch<'_>, times: u32) -> Result<Reading> {
+        match self {
+            Self::Host(work) => {
+                let start = Instant::now();
+                work(times)?;
+                Ok(Reading {
+                    wall: start.elapsed().as_secs_f64(),
+                    device: None,
+                })
+            }
+            Self::Device(record) => stopwatch.time(|pass| (0..times).for_each(|_| record(pass))),
+        }
+    }
+
+    /// How often to repeat within one measurement, and how long that lasts.
+    fn calibrate(&mut self, stopwatch: &Stopwatch<'_>, goal: Duration) -> Result<(u32, f64)> {
+        // The first time compiles, allocates and fills caches.
+        self.time(stopwatch, 1)?;
+        let goal = goal.as_secs_f64();
+        let mut times = 1;
+        loop {
+            let mut elapsed = self.time(stopwatch, times)?.wall;
+            // What a busy host delays looks long once, and not again.
+            if elapsed >= goal && elapsed < 16.0 * goal {
+                elapsed = elapsed.min(self.time(stopwatch, times)?.wall);
+            }
+            if elapsed >= goal || times >= MOST_REPETITIONS {
+                return Ok((times, elapsed));
+            }
+            // Part of a short time is its start: approach the goal by steps of at most 16.
+            let growth = goal / elapsed.max(1e-9);
+            let next = f64::from(times) * (1.1 * growth).clamp(1.25, 16.0);
+            times = (next.ceil() as u32).min(MOST_REPETITIONS);
+        }
+    }
+}
+
+/// What was measured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measured {
+    /// Seconds of one repetition of each contender.
+    pub seconds: Vec<Spread>,
+    /// The clock of all work of the device.
+    pub clock: Clock,
+    /// Rounds that were measured.
+    pub rounds: usize,
+}
+
+/// Measures the contenders in turn.
+pub fn measure(
+    stopwatch: &Stopwatch<'_>,
+    contenders: &mut [Contender<'_>],
+    effort: Effort,
+) -> Result<Measured> {
     let mut repetitions = Vec::with_capacity(contenders.len());
-    let mut round = Duration::ZERO;
+    let mut round = 0.0;
     for contender in contenders.iter_mut() {
-        let (times, elapsed) = calibrate(contender, effort.measurement)?;
+        let (times, elapsed) = contender.calibrate(stopwatch, effort.measurement)?;
         repetitions.push(times);
         round += elapsed;
     }
-    let affordable = effort.budget.as_secs_f64() / round.as_secs_f64().max(1e-9);
+    let affordable = effort.budget.as_secs_f64() / f64::max(round, 1e-9);
     let rounds = (affordable as usize).clamp(effort.least, effort.most);
-    let mut seconds = vec![Vec::with_capacity(rounds); contenders.len()];
+    let mut readings = vec![Vec::with_capacity(rounds); contenders.len()];
     for _ in 0..rounds {
-        for ((contender, &times), seconds) in
-            contenders.iter_mut().zip(&repetitions).zip(&mut seconds)
+        for ((contender, &times), readings) in
+            contenders.iter_mut().zip(&repetitions).zip(&mut readings)
         {
-            seconds.push(time(contender, times)?.as_secs_f64() / f64::from(times));
+            let Reading { wall, device } = contender.time(stopwatch, times)?;
+            let times = f64::from(times);
+            readings.push(Reading {
+                wall: wall / times,
+                device: device.map(|device| device / times),
+            });
         }
     }
-    Ok((seconds.into_iter().map(median).collect(), rounds))
+    let on_device: Vec<bool> = contenders
+        .iter()
+        .map(|contender| matches!(contender, Contender::Device(_)))
+        .collect();
+    let (seconds, clock) = evaluate(&readings, &on_device, stopwatch.clock());
+    Ok(Measured {
+        seconds,
+        clock,
+        rounds,
+    })
 }
 
-fn time(contender: &mut Contender<'_>, times: u32) -> Result<Duration> {
-    let start = Instant::now();
-    contender(times)?;
-    Ok(start.elapsed())
-}
-
-/// How often to repeat within one measurement, and how long that lasts.
-fn calibrate(contender: &mut Contender<'_>, goal: Duration) -> Result<(u32, Duration)> {
-    // The first time compiles, allocates and fills caches.
-    contender(1)?;
-    let mut times = 1;
-    loop {
-        let elapsed = time(contender, times)?;
-        if elapsed >= goal || times >= MOST_REPETITIONS {
-            return Ok((times, elapsed));
-        }
-        // Part of a short time is its start: approach the goal by steps of at most 16.
-        let growth = goal.as_secs_f64() / elapsed.as_secs_f64().max(1e-9);
-        let next = f64::from(times) * (1.1 * growth).clamp(1.25, 16.0);
-        times = (next.ceil() as u32).min(MOST_REPETITIONS);
-    }
-}
-
-/// The middle value, or the mean of the two middle ones.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    if values.len() % 2 == 1 {
-        values[middle]
+/// The seconds of each contender. All work of the device is timed by one clock: where too many timestamps of one
+/// contender were impossible, all go by the wall clock. A few are left out.
+fn evaluate(readings: &[Vec<Reading>], on_device: &[bool], clock: Clock) -> (Vec<Spread>, Clock) {
+    let possible = |readings: &[Reading]| -> Vec<f64> {
+        readings
+            .iter()
+            .filter_map(|reading| reading.device)
+            .collect()
+    };
+    let suffices = |readings: &[Reading]| 3 * possible(readings).len() >= 2 * readings.len();
+    let clock = if clock == Clock::Timestamps
+        && readings
+            .iter()
+            .zip(on_device)
+            .all(|(readings, &on_device)| !on_device || suffices(readings))
+    {
+        Clock::Timestamps
     } else {
-        values[middle - 1].midpoint(values[middle])
-    }
+        Clock::Wall
+    };
+    let seconds = readings
+        .iter()
+        .zip(on_device)
+        .map(|(readings, &on_device)| {
+            let values = if on_device && clock == Clock::Timestamps {
+                possible(readings)
+            } else {
+                readings.iter().map(|reading| reading.wall).collect()
+            };
+            Spread::of(values).expect("every effort has a round")
+        });
+    (seconds.collect(), clock)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::adapter::AdapterChoice;
+    use crate::cli::device::Device;
+    use wgpu_batchnorm::DeviceLimits;
 
-    #[test]
-    fn a_median_is_the_middle() {
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
-        assert_eq!(median(vec![7.0]), 7.0);
+    fn device() -> Device {
+        Device::open(&AdapterChoice::default(), DeviceLimits::Default)
+            .expect("these tests need an adapter")
     }
 
     #[test]
     fn short_work_is_repeated_until_it_can_be_timed() {
+        let device = device();
+        let stopwatch = Stopwatch::new(&device).expect("a live device");
         let mut calls = 0;
-        let sleep = |times: u32| {
+        let sleep = Contender::host(|times| {
             calls += 1;
             std::thread::sleep(Duration::from_micros(200) * times);
             Ok(())
-        };
-        let effort = Effort {
-            budget: Duration::from_millis(30),
-            ..Effort::SELECTION
-        };
-        let (seconds, rounds) =
-            measure(&mut [Box::new(sleep)], effort).expect("sleep does not fail");
-        assert!((3..=5).contains(&rounds));
-        assert!((200e-6..2e-3).contains(&seconds[0]), "{seconds:?}");
-        assert!(calls > rounds);
+        });
+        let effort = Effort::new(3, 30, 3, 5);
+        let measured = measure(&stopwatch, &mut [sleep], effort).expect("sleep does not fail");
+        assert!((3..=5).contains(&measured.rounds));
+        assert!(measured.seconds[0].median >= 200e-6, "{measured:?}");
+        assert!(calls > measured.rounds);
     }
 
     #[test]
     fn failures_are_passed_on() {
-        let fails = |_| anyhow::bail!("lost");
-        assert!(measure(&mut [Box::new(fails)], Effort::SELECTION).is_err());
+        let device = device();
+        let stopwatch = Stopwatch::new(&device).expect("a live device");
+        let fails = Contender::host(|_| anyhow::bail!("lost"));
+        assert!(measure(&stopwatch, &mut [fails], Thoroughness::Quick.row()).is_err());
+    }
+
+    #[test]
+    fn work_of_the_device_is_timed_by_one_clock() {
+        let reading = |wall, device| Reading { wall, device };
+        let host = vec![reading(5.0, None); 3];
+        let good = vec![reading(2.0, Some(1.0)); 3];
+        let one_lost = vec![
+            reading(2.0, Some(1.0)),
+            reading(9.0, None),
+            reading(2.0, Some(1.0)),
+        ];
+        let two_lost = vec![
+            reading(4.0, None),
+            reading(4.0, None),
+            reading(4.0, Some(1.0)),
+        ];
+        let medians = |readings: &[Vec<Reading>], on_device: &[bool], clock| {
+            let (spreads, clock) = evaluate(readings, on_device, clock);
+            let medians: Vec<f64> = spreads.iter().map(|spread| spread.median).collect();
+            (medians, clock)
+        };
+        let on_device = [true, true, false];
+        assert_eq!(
+            medians(
+                &[good.clone(), one_lost, host.clone()],
+                &on_device,
+                Clock::Timestamps
+            ),
+            (vec![1.0, 1.0, 5.0], Clock::Timestamps)
+        );
+        assert_eq!(
+            medians(
+                &[good.clone(), two_lost, host.clone()],
+                &on_device,
+                Clock::Timestamps
+            ),
+            (vec![2.0, 4.0, 5.0], Clock::Wall)
+        );
+        assert_eq!(
+            medians(&[good.clone(), good, host], &on_device, Clock::Wall),
+            (vec![2.0, 2.0, 5.0], Clock::Wall)
+        );
     }
 }

@@ -1,57 +1,12 @@
 //! What is measured: layers of ResNet-50, other layouts, real tables, or the user's shape.
 
-use std::fmt;
-
 use anyhow::{Context, Result, ensure};
-use clap::ValueEnum;
-use serde::Serialize;
 
+use super::computation::{Computation, Operation};
+use super::memory;
 use crate::cli::data;
-use crate::cli::inputs::Random;
-use crate::cli::problem::{Problem, State, Statistics};
+use crate::cli::device::Device;
 use crate::cli::size::{Layout, Sizes};
-use wgpu_batchnorm::{DEFAULT_EPSILON, Running, Shape, reference};
-
-/// What is computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Operation {
-    /// Normalizing by running statistics.
-    Inference,
-    /// Normalizing by the batch's own statistics, and moving the running ones.
-    Training,
-}
-
-impl fmt::Display for Operation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Inference => "inference",
-            Self::Training => "training",
-        })
-    }
-}
-
-/// Which operations to measure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Operations {
-    /// Normalizing by running statistics
-    Inference,
-    /// Normalizing by the batch's own statistics
-    Training,
-    /// Both
-    All,
-}
-
-impl Operations {
-    /// The operations, one by one.
-    pub const fn list(self) -> &'static [Operation] {
-        match self {
-            Self::Inference => &[Operation::Inference],
-            Self::Training => &[Operation::Training],
-            Self::All => &[Operation::Inference, Operation::Training],
-        }
-    }
-}
 
 /// The distinct batch-norm layers of ResNet-50 (He et al., 2015) for images of 224 x 224: channels and extent.
 const RESNET_50: [(usize, usize); 12] = [
@@ -68,12 +23,28 @@ const RESNET_50: [(usize, usize); 12] = [
     (512, 7),
     (2048, 7),
 ];
-const BATCH: usize = 8;
+/// The batch of the layers where the user names none.
+pub const BATCH: u32 = 8;
+/// The layers that a quick run measures channels-first.
+const QUICK_FIRST: [(usize, usize); 3] = [(64, 56), (512, 28), (2048, 7)];
+/// And channels-last.
+const QUICK_LAST: [(usize, usize); 1] = [(1024, 14)];
 /// The layers that are measured channels-last too.
 const CHANNELS_LAST: [(usize, usize); 5] = [(64, 56), (256, 56), (512, 28), (1024, 14), (2048, 7)];
+/// The layers whose backward pass is measured channels-first where the user names no operation.
+const BACKWARD_FIRST: [(usize, usize); 4] = [(64, 56), (512, 28), (1024, 14), (2048, 7)];
 const TWO_D: [[usize; 2]; 3] = [[4096, 1024], [65536, 64], [256, 4096]];
 
+/// How often a tensor of f32 is in memory at the worst: in f64 as the reference makes it (2) from f64 (2), the input, three
+/// outputs of the host, what is downloaded, and two buffers with their staging where the device's memory is the host's.
+const FORWARD_COPIES: u64 = 13;
+/// And for a backward pass: two more in f64, a gradient of y, what that is made of, and one more buffer with its staging.
+const BACKWARD_COPIES: u64 = FORWARD_COPIES + 8;
+/// What a residual adds: itself on both sides with its staging, and its gradient.
+const RESIDUAL_COPIES: u64 = 6;
+
 /// One input to measure.
+#[derive(Clone, Debug)]
 pub struct Workload {
     /// What it belongs to, for people.
     pub group: &'static str,
@@ -83,7 +54,10 @@ pub struct Workload {
     pub layout: Layout,
     /// Its sizes.
     pub sizes: Sizes,
-    values: Option<Vec<f32>>,
+    /// Its values, where it has some of its own.
+    pub values: Option<Vec<f32>>,
+    /// Whether its backward pass is among what is measured where the user names no operation.
+    pub with_backward: bool,
 }
 
 impl Workload {
@@ -94,6 +68,7 @@ impl Workload {
             layout,
             sizes: Sizes(sizes.to_vec()),
             values: None,
+            with_backward: false,
         }
     }
 
@@ -110,35 +85,38 @@ impl Workload {
             Layout::ChannelsLast => "channels-last",
         };
         Ok(Self {
-            group,
-            name: None,
-            layout,
-            sizes,
-            values: None,
+            with_backward: true,
+            ..Self::new(group, layout, &sizes.0)
         })
     }
 
-    /// What is measured where the user says nothing.
-    pub fn usual() -> Result<Vec<Self>> {
+    /// The layers of ResNet-50 at a batch size, 2-D tensors and real tables; a few of them where it must be quick.
+    pub fn built_in(batch: u32, quick: bool) -> Result<Vec<Self>> {
+        let batch = batch as usize;
+        let (first, last, two_d): (&[_], &[_], &[_]) = if quick {
+            (&QUICK_FIRST, &QUICK_LAST, &TWO_D[2..])
+        } else {
+            (&RESNET_50, &CHANNELS_LAST, &TWO_D)
+        };
         let mut workloads = Vec::new();
-        for (channels, extent) in RESNET_50 {
-            let sizes = [BATCH, channels, extent, extent];
-            workloads.push(Self::new(
-                "ResNet-50, channels-first",
-                Layout::ChannelsFirst,
-                &sizes,
-            ));
+        for &(channels, extent) in first {
+            let sizes = [batch, channels, extent, extent];
+            let group = "ResNet-50, channels-first";
+            workloads.push(Self {
+                with_backward: BACKWARD_FIRST.contains(&(channels, extent)),
+                ..Self::new(group, Layout::ChannelsFirst, &sizes)
+            });
         }
-        for (channels, extent) in CHANNELS_LAST {
-            let sizes = [BATCH, extent, extent, channels];
-            workloads.push(Self::new(
-                "ResNet-50, channels-last",
-                Layout::ChannelsLast,
-                &sizes,
-            ));
+        for &(channels, extent) in last {
+            let sizes = [batch, extent, extent, channels];
+            let group = "ResNet-50, channels-last";
+            workloads.push(Self {
+                with_backward: true,
+                ..Self::new(group, Layout::ChannelsLast, &sizes)
+            });
         }
-        for sizes in TWO_D {
-            workloads.push(Self::new("2-D", Layout::ChannelsLast, &sizes));
+        for sizes in two_d {
+            workloads.push(Self::new("2-D", Layout::ChannelsLast, sizes));
         }
         for table in data::tables()? {
             let sizes = [table.rows, table.columns];
@@ -152,53 +130,67 @@ impl Workload {
         Ok(workloads)
     }
 
-    /// A training step on the workload's own input, or on random values where it has none.
-    pub fn problem(&self) -> Result<Problem> {
-        let shape = self.sizes.shape(self.layout)?;
-        let len = usize::try_from(shape.len())
-            .context("the tensor is larger than this machine's memory")?;
-        let channels = shape.channels() as usize;
-        let mut random = Random::new(50);
-        let x = self.values.clone().unwrap_or_else(|| {
-            // Activations as a network has them: neither centered nor of unit deviation.
-            (0..len)
-                .map(|_| (0.5 + 1.5 * random.normal()) as f32)
-                .collect()
-        });
-        let statistics = statistics(Operation::Training, shape, &x)?;
-        Ok(Problem {
-            shape,
-            x,
-            gamma: Some(random.vector(channels, 0.5, 1.5)),
-            beta: Some(random.vector(channels, -1.0, 1.0)),
-            epsilon: DEFAULT_EPSILON,
-            statistics,
-        })
+    /// What is measured where the user names no operation.
+    pub fn usual_operations(&self) -> &'static [Operation] {
+        if self.with_backward {
+            &Operation::ALL
+        } else {
+            &Operation::ALL[..2]
+        }
+    }
+
+    /// Makes sure that the device has buffers for the tensor and the host has memory to measure and to check it.
+    pub fn check_size(&self, device: &Device, computation: &Computation) -> Result<()> {
+        let values = self.sizes.shape(self.layout)?.len();
+        let bytes = values.saturating_mul(computation.layer.element.bytes());
+        let limit = device.gpu.device().limits().max_buffer_size;
+        ensure!(
+            bytes <= limit,
+            "{} has {}: a buffer of this adapter holds {}",
+            self.sizes,
+            memory::text(bytes),
+            memory::text(limit)
+        );
+        let copies = match computation.operation {
+            Operation::Backward => BACKWARD_COPIES,
+            Operation::Inference | Operation::Training => FORWARD_COPIES,
+        };
+        let residual = if computation.layer.residual {
+            RESIDUAL_COPIES
+        } else {
+            0
+        };
+        let on_host = 4 * (copies + residual);
+        memory::reserve(values.saturating_mul(on_host))
+            .with_context(|| format!("{} cannot be measured", self.sizes))
     }
 }
 
-/// What an operation normalizes by: a new layer's running statistics for training; for inference those of a layer that has learned this input.
-pub fn statistics(operation: Operation, shape: Shape, x: &[f32]) -> Result<Statistics> {
-    let channels = shape.channels() as usize;
-    Ok(match operation {
-        Operation::Training => {
-            let new = State {
-                mean: vec![0.0; channels],
-                variance: vec![1.0; channels],
-                batches: 0,
-            };
-            Statistics::Batch(Some((Running::default(), new)))
-        }
-        Operation::Inference => {
-            let moments = reference::statistics(x, shape)?;
-            Statistics::Given(State {
-                mean: moments.iter().map(|moments| moments.mean as f32).collect(),
-                variance: moments
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_batch_is_the_first_size_of_every_layer() {
+        for (quick, layers) in [(false, 17), (true, 4)] {
+            let workloads = Workload::built_in(3, quick).expect("embedded");
+            let of_batch = |workload: &&Workload| workload.sizes.0[0] == 3;
+            assert_eq!(workloads.iter().filter(of_batch).count(), layers);
+            assert!(
+                workloads
                     .iter()
-                    .map(|moments| (moments.m2 / moments.count as f64) as f32)
-                    .collect(),
-                batches: 1,
-            })
+                    .any(|workload| workload.name == Some("wine"))
+            );
         }
-    })
+    }
+
+    #[test]
+    fn usually_some_layers_go_backward_too() {
+        let of = |quick| {
+            let workloads = Workload::built_in(8, quick).expect("embedded").into_iter();
+            let backward = workloads.filter(|workload| workload.usual_operations().len() == 3);
+            backward.count()
+        };
+        assert_eq!((of(false), of(true)), (9, 4));
+    }
 }

@@ -5,11 +5,12 @@ use std::fmt;
 use anyhow::{Context, Result};
 use wgpu_batchnorm::{DEFAULT_EPSILON, Running, RunningVariance, Update};
 
+use super::report::{Checked, Compared};
 use crate::cli::Verdict;
 use crate::cli::compare::Tolerance;
 use crate::cli::device::{Device, Placement};
 use crate::cli::inputs::{Distribution, Random};
-use crate::cli::output::{error_digits, lines, print, progress, row, table};
+use crate::cli::output::{bad, error_digits, lines, print, progress, row, table};
 use crate::cli::problem::{Problem, State, Statistics, describe_running};
 use crate::cli::size::{Layout, Sizes};
 
@@ -70,65 +71,74 @@ const PLACEMENTS: [Placement; 6] = [
 ];
 
 /// Checks all of them.
-pub fn run(device: &Device, full: bool) -> Result<Verdict> {
-    print(&format!("allowed error: {}", Tolerance::PROMISE))?;
-    let mut findings = Findings::default();
-    hard(device, if full { HARD_FULL } else { HARD }, &mut findings)?;
-    sweep(device, full, &mut findings)?;
+pub fn run(device: &Device, full: bool) -> Result<Vec<Checked>> {
+    print(&format!("\nallowed error: {}", Tolerance::PROMISE))?;
+    let mut checked = Vec::new();
+    hard(device, if full { HARD_FULL } else { HARD }, &mut checked)?;
+    sweep(device, full, &mut checked)?;
 
-    for line in &findings.wrong {
-        print(&format!("WRONG: {line}"))?;
+    let mut wrong = 0;
+    for step in &checked {
+        wrong += usize::from(step.verdict != Verdict::Right);
+        for tensor in &step.tensors {
+            if let (false, Some(worst)) = (tensor.right, &tensor.worst) {
+                print(&format!(
+                    "{}: {}: {}: {} values outside, off by {:.1e} at {:?}: {:?} for {:?}",
+                    bad("WRONG"),
+                    step.name,
+                    tensor.name,
+                    tensor.outside,
+                    worst.error.0,
+                    worst.at,
+                    worst.actual.0 as f32,
+                    worst.expected.0
+                ))?;
+            }
+        }
     }
-    let verdict = if findings.wrong.is_empty() {
-        Verdict::Right
-    } else {
-        Verdict::Wrong
-    };
-    let wrong = findings.wrong.len();
     print(&format!(
         "\n{} of {} steps are right",
-        findings.steps - wrong,
-        findings.steps
+        checked.len() - wrong,
+        checked.len()
     ))?;
-    Ok(verdict)
+    Ok(checked)
 }
 
-#[derive(Default)]
-struct Findings {
-    steps: usize,
-    wrong: Vec<String>,
-}
-
-impl Findings {
-    /// Solves a problem on the device; the largest error in units of `max(1, |y|)`.
-    fn step(
-        &mut self,
-        device: &Device,
-        problem: &Problem,
-        placement: Placement,
-        name: &str,
-    ) -> Result<f64> {
-        self.steps += 1;
-        let solution = device
-            .solve(problem, placement)
-            .with_context(|| name.to_owned())?;
-        let compared = solution.compare(&problem.exact()?, Tolerance::PROMISE);
-        let wrong = compared
-            .iter()
-            .find(|(_, comparison)| !comparison.is_within());
-        if let Some((tensor, comparison)) = wrong {
-            self.wrong
-                .push(format!("{name}: {}", comparison.describe(tensor)));
-        }
-        Ok(compared
-            .iter()
-            .map(|(_, comparison)| comparison.scaled_error())
-            .fold(0.0, f64::max))
-    }
+/// Solves a problem of these sizes on the device; the largest error in units of `max(1, |y|)`.
+fn step(
+    to: &mut Vec<Checked>,
+    device: &Device,
+    problem: &Problem,
+    sizes: &[usize],
+    placement: Placement,
+    name: String,
+) -> Result<f64> {
+    let solution = device
+        .solve(problem, placement)
+        .with_context(|| name.clone())?;
+    let tolerance = Tolerance::PROMISE;
+    let compared = solution.compare(&problem.exact()?, tolerance);
+    let largest = compared
+        .iter()
+        .map(|(_, comparison)| comparison.scaled_error())
+        .fold(0.0, f64::max);
+    let tensors = compared.iter().map(|(tensor, comparison)| {
+        let sizes = match *tensor {
+            "y" => sizes.to_vec(),
+            _ => vec![problem.shape.channels() as usize],
+        };
+        Compared::new(tensor, sizes, comparison, tolerance)
+    });
+    to.push(Checked::compared(name, tensors.collect()));
+    Ok(largest)
 }
 
 /// The hard inputs, in training and inference, in both layouts.
-fn hard(device: &Device, shapes: [(Layout, [usize; 4]); 2], findings: &mut Findings) -> Result<()> {
+fn hard(
+    device: &Device,
+    shapes: [(Layout, [usize; 4]); 2],
+    checked: &mut Vec<Checked>,
+) -> Result<()> {
     let mut table = table(
         &[
             "input",
@@ -151,7 +161,7 @@ fn hard(device: &Device, shapes: [(Layout, [usize; 4]); 2], findings: &mut Findi
                 }
                 let operation = if inference { "inference" } else { "training" };
                 let name = format!("{name}, {layout}, {operation}");
-                let error = findings.step(device, &problem, Placement::Whole, &name)?;
+                let error = step(checked, device, &problem, &sizes, Placement::Whole, name)?;
                 cells.push(error_digits(error));
             }
             bar.inc(1);
@@ -167,7 +177,7 @@ fn hard(device: &Device, shapes: [(Layout, [usize; 4]); 2], findings: &mut Findi
 }
 
 /// The odd shapes, in training and inference, at changing offsets with changing features.
-fn sweep(device: &Device, full: bool, findings: &mut Findings) -> Result<()> {
+fn sweep(device: &Device, full: bool, checked: &mut Vec<Checked>) -> Result<()> {
     let shapes: Vec<_> = SWEEP
         .into_iter()
         .chain(SWEEP_FULL.into_iter().filter(|_| full))
@@ -190,7 +200,7 @@ fn sweep(device: &Device, full: bool, findings: &mut Findings) -> Result<()> {
                     problem.statistics = Statistics::Given(exact_state(&problem)?);
                 }
                 let name = format!("{shape}, {layout}, {operation}, {placement}, {features}");
-                *largest = largest.max(findings.step(device, &problem, placement, &name)?);
+                *largest = largest.max(step(checked, device, &problem, sizes, placement, name)?);
             }
         }
         let cells = [

@@ -4,89 +4,74 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::case_file::CaseFile;
+use super::Allowed;
+use super::case_file::{CaseFile, Expected};
+use super::report::{Checked, Compared};
 use crate::cli::Verdict;
 use crate::cli::compare::{Comparison, Tolerance};
 use crate::cli::device::{Device, Placement};
-use crate::cli::output::{error_digits, print};
+use crate::cli::output::{bad, error_digits, plain, print, print_error};
 use crate::cli::problem::{Solution, Statistics, describe_running};
-use crate::cli::size::place;
 
 /// Checks every file.
-pub fn run(device: &Device, paths: &[PathBuf], tolerance: Tolerance) -> Result<Verdict> {
-    print(&format!("allowed error: {tolerance}"))?;
-    let mut verdicts = Vec::with_capacity(paths.len());
+pub fn run(device: &Device, paths: &[PathBuf], allowed: Allowed) -> Result<Vec<Checked>> {
+    let mut all = Vec::with_capacity(paths.len());
     for path in paths {
-        verdicts.push(match check(device, path, tolerance) {
-            Ok((text, verdict)) => {
-                print(&format!("\n{}: {text}", path.display()))?;
-                verdict
+        let name = path.display().to_string();
+        all.push(match check(device, path, allowed) {
+            Ok(checked) => {
+                print(&format!("\n{}", text(&checked)))?;
+                checked
             }
             Err(error) => {
-                eprintln!("error: {}: {error:#}", path.display());
-                Verdict::Broken
+                print_error(format_args!("{name}: {error:#}"));
+                Checked::broken(name, format!("{error:#}"))
             }
         });
     }
-    let count = |verdict| verdicts.iter().filter(|&&other| other == verdict).count();
+    let count = |verdict| {
+        all.iter()
+            .filter(|checked| checked.verdict == verdict)
+            .count()
+    };
     print(&format!(
         "\n{} right, {} wrong, {} could not be checked",
         count(Verdict::Right),
         count(Verdict::Wrong),
         count(Verdict::Broken)
     ))?;
-    Ok(verdicts.into_iter().max().unwrap_or(Verdict::Right))
+    Ok(all)
 }
 
-fn check(device: &Device, path: &Path, tolerance: Tolerance) -> Result<(String, Verdict)> {
-    let case = CaseFile::parse(&std::fs::read(path)?)?;
+fn check(device: &Device, path: &Path, allowed: Allowed) -> Result<Checked> {
+    let case = CaseFile::read(std::fs::File::open(path)?)?;
     let solution = device.solve(&case.problem, Placement::Whole)?;
-    let compared = compare(&case, &solution, tolerance);
-    let mut text = vec![describe(&case)];
-    let mut verdict = Verdict::Right;
-    for (tensor, sizes, comparison) in compared {
-        text.push(format!("  {tensor}: {}", result(&sizes, &comparison)));
-        if !comparison.is_within() {
-            verdict = Verdict::Wrong;
-        }
-    }
-    Ok((text.join("\n"), verdict))
+    let compared = case
+        .expected
+        .iter()
+        .filter_map(|expected| compare(expected, &solution, allowed))
+        .collect();
+    Ok(Checked {
+        description: Some(describe(&case)),
+        source: case.source,
+        ..Checked::compared(path.display().to_string(), compared)
+    })
 }
 
-/// Each expected tensor of a case with its sizes.
-fn compare(
-    case: &CaseFile,
-    solution: &Solution,
-    tolerance: Tolerance,
-) -> Vec<(&'static str, Vec<usize>, Comparison)> {
-    let channels = vec![case.problem.shape.channels() as usize];
-    let state = solution.state.as_ref();
-    [
-        (
-            "expected.output",
-            case.sizes.clone(),
-            Some(&solution.y),
-            &case.expected.output,
-        ),
-        (
-            "expected.running_mean",
-            channels.clone(),
-            state.map(|state| &state.mean),
-            &case.expected.running_mean,
-        ),
-        (
-            "expected.running_var",
-            channels,
-            state.map(|state| &state.variance),
-            &case.expected.running_var,
-        ),
-    ]
-    .into_iter()
-    .filter_map(|(tensor, sizes, actual, expected)| {
-        let comparison = Comparison::new(actual?, expected.as_ref()?, tolerance);
-        Some((tensor, sizes, comparison))
-    })
-    .collect()
+/// A tensor that the file expects, compared with what the device made of it.
+fn compare(expected: &Expected, solution: &Solution, allowed: Allowed) -> Option<Compared> {
+    let tolerance = Tolerance::Sum {
+        absolute: allowed.atol.unwrap_or(expected.kind.absolute),
+        relative: allowed.rtol.unwrap_or(expected.kind.relative),
+    };
+    let actual = (expected.kind.actual)(solution)?;
+    let comparison = Comparison::new(actual, &expected.values, tolerance);
+    Some(Compared::new(
+        expected.kind.name,
+        expected.sizes.clone(),
+        &comparison,
+        tolerance,
+    ))
 }
 
 /// What a case computes, in one line.
@@ -99,28 +84,48 @@ fn describe(case: &CaseFile) -> String {
             format!("the batch's own statistics, {}", describe_running(running))
         }
     };
-    let source = case
-        .source
-        .as_ref()
-        .map_or(String::new(), |source| format!(" ({source})"));
     format!(
-        "{:?} by {statistics}, epsilon {:e}{source}",
-        case.sizes, problem.epsilon
+        "{:?}, channels on axis {}, by {statistics}, epsilon {:e}",
+        case.sizes, case.axis, problem.epsilon
     )
 }
 
-/// How a tensor compares, in one line.
-fn result(sizes: &[usize], comparison: &Comparison) -> String {
-    let Some(worst) = comparison.worst else {
-        return "ok, no values".to_owned();
+/// A file and its tensors, a line each.
+fn text(checked: &Checked) -> String {
+    let source = checked
+        .source
+        .as_ref()
+        .map_or(String::new(), |source| format!(" ({source})"));
+    let description = checked.description.as_deref().unwrap_or_default();
+    let mut lines = vec![plain(&format!("{}: {description}{source}", checked.name))];
+    lines.extend(checked.tensors.iter().map(tensor));
+    lines.join("\n")
+}
+
+/// How a tensor compares: where it is off the most by what is allowed, and how far.
+fn tensor(compared: &Compared) -> String {
+    let Compared {
+        name,
+        sizes,
+        outside,
+        allowed,
+        ..
+    } = compared;
+    let Some(worst) = &compared.worst else {
+        return format!("  {name}: ok, no values");
     };
-    let at = place(sizes, worst.index);
-    if comparison.is_within() {
-        return format!("ok, largest error {} at {at:?}", error_digits(worst.error));
+    let off = format!("off by {} at {:?}", error_digits(worst.error.0), worst.at);
+    if compared.right {
+        return format!(
+            "  {name}: ok, {off}\n    {:.0}% of the allowed {allowed}",
+            (100.0 * worst.share.0).ceil()
+        );
     }
     let values: usize = sizes.iter().product();
     format!(
-        "WRONG, {} of {values} values outside; largest error {:.1e} at {at:?}: {:?} for {:?}",
-        comparison.outside, worst.error, worst.actual, worst.expected
+        "  {name}: {}, {outside} of {values} values outside, {off}\n    {:?} for {:?}; allowed is {allowed}",
+        bad("WRONG"),
+        worst.actual.0 as f32,
+        worst.expected.0
     )
 }

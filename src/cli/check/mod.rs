@@ -3,34 +3,48 @@
 mod builtin;
 mod case_file;
 mod files;
+mod report;
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use wgpu_batchnorm::DeviceLimits;
+use wgpu_batchnorm::{DeviceLimits, wgpu};
 
 use super::Verdict;
-use super::compare::Tolerance;
+use super::adapter::AdapterChoice;
 use super::device::Device;
-use super::output::{adapter_lines, print};
+use super::numerics::Numerics;
+use super::output::{self, WholeFile, adapter_lines, print};
+use report::Report;
 
 /// What to check.
 #[derive(Args, Debug)]
+#[command(after_long_help = case_file::FORMAT)]
 pub struct Arguments {
     /// Case files (.safetensors): an input, what it should give, and the options in the metadata. Without any, the
     /// built-in cases are checked against the f64 reference
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The error allowed per unit of an expected value
-    #[arg(long, value_name = "NUMBER", default_value = "1e-5", value_parser = tolerance, requires = "files")]
-    rtol: f64,
-    /// The error allowed on top
-    #[arg(long, value_name = "NUMBER", default_value = "1e-6", value_parser = tolerance, requires = "files")]
-    atol: f64,
+    #[command(flatten)]
+    allowed: Allowed,
     /// Check the built-in cases with ten million values per channel, and larger shapes; takes about a minute and 1 GB
     #[arg(long, conflicts_with = "files")]
     full: bool,
+    /// Write what was found to this file as well
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// The error that is allowed, where it is not the usual one of each tensor.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Allowed {
+    /// The error allowed per unit of an expected value [default: 1e-5]
+    #[arg(long, value_name = "NUMBER", value_parser = tolerance, requires = "files")]
+    pub rtol: Option<f64>,
+    /// The error allowed on top [default: 1e-6]
+    #[arg(long, value_name = "NUMBER", value_parser = tolerance, requires = "files")]
+    pub atol: Option<f64>,
 }
 
 fn tolerance(text: &str) -> Result<f64, String> {
@@ -41,21 +55,29 @@ fn tolerance(text: &str) -> Result<f64, String> {
 }
 
 /// Checks the files, or the built-in cases where there are none.
-pub fn run(arguments: &Arguments) -> Result<Verdict> {
-    // What every device has: what is right on these limits is right for whoever asks for no more.
-    let device = Device::open(DeviceLimits::Default)?;
-    print(&adapter_lines(&device.info()))?;
-    if arguments.files.is_empty() {
-        return builtin::run(&device, arguments.full);
+pub fn run(arguments: &Arguments, adapter: &AdapterChoice) -> Result<Verdict> {
+    let json = arguments.json.as_deref().map(WholeFile::new).transpose()?;
+    let adapter = adapter.find()?;
+    // What every device has: what is right on these limits is right for whoever asks for no more. Only buffers may be as
+    // large as the adapter has them, for large inputs.
+    let limits = wgpu::Limits {
+        max_buffer_size: adapter.limits().max_buffer_size,
+        ..wgpu::Limits::default()
+    };
+    let device = Device::new(adapter, DeviceLimits::Custom(Box::new(limits)))?;
+    let info = device.info();
+    print(&adapter_lines(&info))?;
+    let numerics = Numerics::probe(&device.gpu)?;
+    print(&output::wrapped(&numerics.sentences()))?;
+
+    let checked = if arguments.files.is_empty() {
+        builtin::run(&device, arguments.full)?
+    } else {
+        files::run(&device, &arguments.files, arguments.allowed)?
+    };
+    let report = Report::new(&info, numerics, checked);
+    if let Some(json) = json {
+        json.write(&output::json(&report)?)?;
     }
-    let Arguments {
-        atol: absolute,
-        rtol: relative,
-        ..
-    } = *arguments;
-    files::run(
-        &device,
-        &arguments.files,
-        Tolerance::Sum { absolute, relative },
-    )
+    Ok(report.verdict())
 }

@@ -7,12 +7,15 @@ use wgpu_batchnorm::ShapeError;
 /// Why a file is not a case.
 #[derive(Debug, Error)]
 pub enum CaseFileError {
-    /// Not a safetensors file, or a broken one.
-    #[error("not a whole .safetensors file: {0}")]
+    /// A file that the `safetensors` crate says no to all the same.
+    #[error("not a valid .safetensors file: {0}")]
     Container(#[from] SafeTensorError),
-    /// A tensor that ends after the file.
+    /// A file that is truncated, or whose header is not true of it.
     #[error(transparent)]
-    Extent(#[from] wgpu_batchnorm::ExtentError),
+    Header(#[from] wgpu_batchnorm::HeaderError),
+    /// A file that could not be read.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
     /// A tensor or metadata key that the format does not have.
     #[error("unknown {kind} {key:?}: the names are {}", known.join(", "))]
     Unknown {
@@ -21,7 +24,7 @@ pub enum CaseFileError {
         /// The name given.
         key: String,
         /// The names that there are.
-        known: &'static [&'static str],
+        known: Vec<&'static str>,
     },
     /// Defined, but not computed by this version.
     #[error("{what} is not supported yet")]

@@ -7,6 +7,17 @@ use wgpu_batchnorm::{DEFAULT_EPSILON, Running, RunningVariance, Update};
 
 use super::CaseFileError;
 
+/// The keys that metadata can have.
+pub const METADATA: [&str; 7] = [
+    "mode",
+    "epsilon",
+    "momentum",
+    "axis",
+    "running_variance",
+    "activation",
+    "source",
+];
+
 /// What to normalize by.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Mode {

@@ -1,39 +1,46 @@
-//! Case files: a batch normalization and what it should give, as `.safetensors`.
-//!
-//! | tensor | |
-//! |---|---|
-//! | `input` | the tensor to normalize, f32 |
-//! | `weight`, `bias` | gamma and beta, f32, each optional |
-//! | `running_mean`, `running_var`, `num_batches_tracked` | running statistics, f32 and i64, optional; 0 batches by default |
-//! | `expected.output`, `expected.running_mean`, `expected.running_var` | what is compared, f32 or f64, one at least |
-//!
-//! | metadata | values | default |
-//! |---|---|---|
-//! | `mode` | `training`, `inference` | `training` |
-//! | `epsilon` | a finite number of at least 0 | 1e-5 |
-//! | `momentum` | the share of the new batch, 0 to 1, or `cumulative` | 0.1 |
-//! | `axis` | the channels' axis, from the end where negative | 1 |
-//! | `running_variance` | `unbiased`, `biased` | `unbiased` |
-//! | `activation` | `none` | `none` |
-//! | `source` | any text | |
-//!
-//! Without running statistics `inference` normalizes by the batch's own. An unknown key is an error.
+//! Case files: a batch normalization and what it should give, as `.safetensors`. [`FORMAT`] defines them.
 
+mod container;
 mod error;
+mod expected;
+#[cfg(test)]
+mod fuzz;
 mod metadata;
 mod tensors;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
+use std::io::Read;
 
 use safetensors::tensor::{Dtype, SafeTensors};
 use wgpu_batchnorm::Shape;
 
 use crate::cli::problem::{Problem, Statistics};
 pub use error::CaseFileError;
-use metadata::{Metadata, Mode};
+pub use expected::Expected;
+use metadata::{METADATA, Metadata, Mode};
 use tensors::{Tensors, floats};
+
+/// What a case file holds, as the command's help says it.
+pub const FORMAT: &str = "\
+Case files are .safetensors files of these tensors:
+  input                                         the tensor to normalize, f32
+  weight, bias                                  gamma and beta, f32, each optional
+  running_mean, running_var                     running statistics, f32, optional
+  num_batches_tracked                           the batches that they have seen, i64, 0 by default
+  expected.output                               what is compared, f32 or f64, one of them
+  expected.running_mean, expected.running_var   at least
+and of this metadata, all of it texts:
+  mode              training (default) or inference, by the batch's own statistics where the file
+                    has no running ones
+  epsilon           a finite number of at least 0; 1e-5
+  momentum          the share of the new batch, 0 to 1, or cumulative; 0.1, as in PyTorch
+  axis              the channels' axis, from the end where negative; 1
+  running_variance  unbiased (default) or biased
+  activation        none
+  source            any text
+Everything else is an error.";
 
 /// Names of the format that are defined, but that this version cannot compute.
 const NOT_BUILT: [&str; 7] = [
@@ -46,26 +53,14 @@ const NOT_BUILT: [&str; 7] = [
     "expected.grad_residual",
 ];
 
-const TENSORS: [&str; 9] = [
+/// The tensors of a case that are not expected ones.
+const TENSORS: [&str; 6] = [
     "input",
     "weight",
     "bias",
     "running_mean",
     "running_var",
     "num_batches_tracked",
-    "expected.output",
-    "expected.running_mean",
-    "expected.running_var",
-];
-
-const METADATA: [&str; 7] = [
-    "mode",
-    "epsilon",
-    "momentum",
-    "axis",
-    "running_variance",
-    "activation",
-    "source",
 ];
 
 /// A case as its file has it, checked.
@@ -73,42 +68,38 @@ const METADATA: [&str; 7] = [
 pub struct CaseFile {
     /// Sizes of the input.
     pub sizes: Vec<usize>,
+    /// The channels' axis, from 0.
+    pub axis: usize,
     /// What is to be computed.
     pub problem: Problem,
     /// The tensors to compare with.
-    pub expected: Expected,
+    pub expected: Vec<Expected>,
     /// Where the case comes from.
     pub source: Option<String>,
 }
 
-/// The tensors to compare with; those that are present are compared.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Expected {
-    /// The normalized tensor.
-    pub output: Option<Vec<f64>>,
-    /// The running mean after the step.
-    pub running_mean: Option<Vec<f64>>,
-    /// The running variance after the step.
-    pub running_var: Option<Vec<f64>>,
-}
-
 impl CaseFile {
-    /// Reads a file's bytes.
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`CaseFileError`]: whatever the source gives, this gives a case or an error, and takes memory for little more than
+    /// the bytes that the source has.
+    pub fn read(source: impl Read) -> Result<Self, CaseFileError> {
+        Self::parse(&container::read(source)?)
+    }
+
+    /// Takes a file's bytes apart.
     ///
     /// # Errors
     /// [`CaseFileError`]: whatever a file can hold, this gives a case or an error.
     pub fn parse(bytes: &[u8]) -> Result<Self, CaseFileError> {
-        wgpu_batchnorm::check_extents(bytes)?;
+        wgpu_batchnorm::check_header(bytes)?;
         let (_, header) = SafeTensors::read_metadata(bytes)?;
         let file = SafeTensors::deserialize(bytes)?;
-        check_names("tensor", file.names(), &TENSORS)?;
+        check_tensor_names(file.names().into_iter())?;
         let empty = HashMap::new();
         let texts = header.metadata().as_ref().unwrap_or(&empty);
-        check_names(
-            "metadata key",
-            texts.keys().map(String::as_str).collect(),
-            &METADATA,
-        )?;
+        check_names("metadata key", texts.keys().map(String::as_str), &METADATA)?;
 
         let metadata = Metadata::parse(texts)?;
         let tensors = Tensors { file: &file };
@@ -128,7 +119,7 @@ impl CaseFile {
         let channels = [shape.channels() as usize];
 
         let state = tensors.state(&channels)?;
-        let expected = tensors.expected(&sizes, &channels, state.is_some())?;
+        let expected = expected::read(&tensors, &sizes, channels[0])?;
         let statistics = match (metadata.mode, state) {
             (Mode::Inference, Some(state)) => Statistics::Given(state),
             (Mode::Training, Some(state)) => Statistics::Batch(Some((metadata.running, state))),
@@ -142,7 +133,13 @@ impl CaseFile {
             epsilon: metadata.epsilon,
             statistics,
         };
+        let from_end = metadata.axis.unsigned_abs();
         Ok(Self {
+            axis: if metadata.axis < 0 {
+                sizes.len() - from_end
+            } else {
+                from_end
+            },
             sizes,
             problem,
             expected,
@@ -151,26 +148,31 @@ impl CaseFile {
     }
 }
 
-fn check_names(
+/// Whether a case can have tensors of these names.
+fn check_tensor_names<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), CaseFileError> {
+    let expected = expected::KINDS.iter().map(|kind| kind.name);
+    let known: Vec<_> = TENSORS.into_iter().chain(expected).collect();
+    check_names("tensor", names, &known)
+}
+
+fn check_names<'a>(
     kind: &'static str,
-    mut names: Vec<&str>,
-    known: &'static [&'static str],
+    names: impl Iterator<Item = &'a str>,
+    known: &[&'static str],
 ) -> Result<(), CaseFileError> {
     // Files keep no order of their own: report the same name every time.
-    names.sort_unstable();
-    for name in names {
-        if NOT_BUILT.contains(&name) {
-            return Err(CaseFileError::NotSupported {
-                what: name.to_owned(),
-            });
+    let Some(name) = names.filter(|name| !known.contains(name)).min() else {
+        return Ok(());
+    };
+    Err(if NOT_BUILT.contains(&name) {
+        CaseFileError::NotSupported {
+            what: name.to_owned(),
         }
-        if !known.contains(&name) {
-            return Err(CaseFileError::Unknown {
-                kind,
-                key: name.to_owned(),
-                known,
-            });
+    } else {
+        CaseFileError::Unknown {
+            kind,
+            key: name.to_owned(),
+            known: known.to_vec(),
         }
-    }
-    Ok(())
+    })
 }

@@ -2,7 +2,7 @@
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use super::{CaseFileError, Expected};
+use super::CaseFileError;
 use crate::cli::problem::State;
 
 /// The tensors of a file, by name.
@@ -82,45 +82,17 @@ impl<'a> Tensors<'a> {
         }
     }
 
-    /// The tensors to compare with.
-    pub fn expected(
+    /// A tensor of these sizes, of f32 or f64 values.
+    pub fn doubles(
         &self,
+        tensor: &'static str,
         sizes: &[usize],
-        channels: &[usize],
-        has_state: bool,
-    ) -> Result<Expected, CaseFileError> {
-        let read = |tensor, sizes: &[usize]| {
-            let Some(view) = self.find(tensor) else {
-                return Ok(None);
-            };
-            check_sizes(tensor, &view, sizes)?;
-            doubles(tensor, &view).map(Some)
+    ) -> Result<Option<Vec<f64>>, CaseFileError> {
+        let Some(view) = self.find(tensor) else {
+            return Ok(None);
         };
-        let expected = Expected {
-            output: read("expected.output", sizes)?,
-            running_mean: read("expected.running_mean", channels)?,
-            running_var: read("expected.running_var", channels)?,
-        };
-        let needs_state = [
-            (
-                "expected.running_mean",
-                "running_mean",
-                &expected.running_mean,
-            ),
-            ("expected.running_var", "running_var", &expected.running_var),
-        ];
-        for (tensor, start, values) in needs_state {
-            if values.is_some() && !has_state {
-                return Err(CaseFileError::Missing {
-                    tensor: start,
-                    needed_by: Some(tensor),
-                });
-            }
-        }
-        if expected == Expected::default() {
-            return Err(CaseFileError::NothingExpected);
-        }
-        Ok(expected)
+        check_sizes(tensor, &view, sizes)?;
+        doubles(tensor, &view).map(Some)
     }
 }
 

@@ -1,22 +1,64 @@
 //! What the command leaves behind: text for people, files for programs.
 
-use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
+mod file;
 
+use std::fmt::Display;
+use std::io::{ErrorKind, Write};
+
+use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result};
 use comfy_table::{Cell, CellAlignment, Row, Table};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 use wgpu_batchnorm::wgpu;
 
-/// Prints to standard output. Whoever has stopped reading has read enough.
+pub use file::{WholeFile, clean_up_when_stopped, exit};
+
+const BAD: Style = AnsiColor::Red.on_default().bold();
+
+/// Prints to standard output: with styles where that is a terminal, unless `NO_COLOR` is set. Whoever has stopped reading
+/// has read enough.
 pub fn print(text: &str) -> Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = anstream::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(error).context("standard output")
         }
         _ => Ok(()),
     }
+}
+
+/// Says on standard error what went wrong, styled as [`print()`] does.
+pub fn print_error(error: impl Display) {
+    let error = plain(&error.to_string());
+    // Where standard error is closed nobody listens.
+    let _ = writeln!(anstream::stderr().lock(), "{BAD}error:{BAD:#} {error}");
+}
+
+/// Text of others, such as names in a file, without what a terminal would obey.
+pub fn plain(text: &str) -> String {
+    let obeyed = |c: char| c.is_control() && c != '\n' && c != '\t';
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        if obeyed(c) {
+            plain.extend(c.escape_default());
+        } else {
+            plain.push(c);
+        }
+    }
+    plain
+}
+
+/// A word that something is wrong by.
+pub fn bad(word: &str) -> String {
+    format!("{BAD}{word}{BAD:#}")
+}
+
+/// A report as JSON, with a line break at its end.
+pub fn json(report: &impl Serialize) -> Result<Vec<u8>> {
+    let mut json = serde_json::to_vec_pretty(report)?;
+    json.push(b'\n');
+    Ok(json)
 }
 
 /// What drives an adapter: some drivers say all in one of the two texts.
@@ -71,12 +113,17 @@ pub fn row(cells: impl IntoIterator<Item = String>, text_columns: usize) -> Row 
     Row::from(aligned.collect::<Vec<_>>())
 }
 
+/// Columns of the terminal, or 80.
+pub fn room() -> usize {
+    usize::from(Table::new().width().unwrap_or(80))
+}
+
 /// The lines of such a table, header first, spread out as far as the terminal allows, or 80 columns.
 pub fn lines(mut table: Table) -> Vec<String> {
     let widths = table.column_max_content_widths();
-    let room = table.width().unwrap_or(80);
-    let gaps = widths.len().saturating_sub(1) as u16;
-    let fits = |gap: &u16| widths.iter().sum::<u16>() + gap * gaps <= room;
+    let content: usize = widths.iter().map(|&width| usize::from(width)).sum();
+    let gaps = widths.len().saturating_sub(1);
+    let fits = |gap: &u16| content + usize::from(*gap) * gaps <= room();
     let gap = (1..=4).rev().find(fits).unwrap_or(1);
     for column in table.column_iter_mut() {
         column.set_padding((0, gap));
@@ -85,6 +132,26 @@ pub fn lines(mut table: Table) -> Vec<String> {
         .lines()
         .map(|line| line.trim_end().to_owned())
         .collect()
+}
+
+/// Sentences that fit 80 columns, each on lines of its own.
+pub fn wrapped(sentences: &[String]) -> String {
+    const WIDTH: usize = 80;
+    let mut lines: Vec<String> = Vec::new();
+    for sentence in sentences {
+        let mut line = String::new();
+        for word in sentence.split(' ') {
+            if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > WIDTH {
+                lines.push(std::mem::replace(&mut line, " ".to_owned()));
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        lines.push(line);
+    }
+    lines.join("\n")
 }
 
 /// Three significant digits, without an exponent where that is readable.
@@ -108,51 +175,27 @@ pub fn error_digits(error: f64) -> String {
     }
 }
 
-/// A file that comes into being whole or not at all.
-pub struct WholeFile {
-    path: PathBuf,
-}
-
-impl WholeFile {
-    /// Checks that the file can be written, before anything is worked on that should go into it.
-    pub fn new(path: &Path) -> Result<Self> {
-        let file = Self {
-            path: path.to_owned(),
-        };
-        file.temporary()?;
-        Ok(file)
-    }
-
-    /// Writes beside the file and renames.
-    pub fn write(&self, bytes: &[u8]) -> Result<()> {
-        let mut temporary = self.temporary()?;
-        let name = || self.path.display().to_string();
-        temporary.write_all(bytes).with_context(name)?;
-        temporary
-            .persist(&self.path)
-            .map_err(|error| error.error)
-            .with_context(name)?;
-        Ok(())
-    }
-
-    fn temporary(&self) -> Result<tempfile::NamedTempFile> {
-        let folder = match self.path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        let mut builder = tempfile::Builder::new();
-        // As any new file: readable by whom the user's mask allows.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        builder
-            .tempfile_in(folder)
-            .with_context(|| format!("cannot write {}", self.path.display()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn terminals_obey_nothing_that_others_wrote() {
+        assert_eq!(
+            plain("a\u{1b}[31m\u{9b}b\r\nc"),
+            "a\\u{1b}[31m\\u{9b}b\\r\nc"
+        );
+    }
+
+    #[test]
+    fn sentences_are_cut_between_words() {
+        let sentence = vec!["abcde"; 20].join(" ");
+        let text = wrapped(&["one".to_owned(), sentence.clone()]);
+        assert_eq!(text.lines().count(), 3);
+        assert!(text.lines().all(|line| line.len() <= 80));
+        let words: Vec<_> = text.split_whitespace().collect();
+        assert_eq!(words.join(" "), format!("one {sentence}"));
+    }
 
     #[test]
     fn numbers_have_three_digits() {
@@ -167,21 +210,5 @@ mod tests {
         ] {
             assert_eq!(digits(value), text);
         }
-    }
-
-    #[test]
-    fn files_are_replaced_whole() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let path = folder.path().join("out.json");
-        let file = WholeFile::new(&path).expect("writable");
-        assert!(!path.exists());
-        file.write(b"first").expect("writable");
-        file.write(b"2nd").expect("writable");
-        assert_eq!(std::fs::read(&path).expect("readable"), b"2nd");
-        assert_eq!(
-            std::fs::read_dir(folder.path()).expect("a folder").count(),
-            1
-        );
-        assert!(WholeFile::new(&folder.path().join("none/out.json")).is_err());
     }
 }
