@@ -49,7 +49,7 @@ pub(super) struct Planner<'a> {
     geometry: Geometry,
     /// Values that a window may span.
     window: u64,
-    /// Widest access of values in words, wherever channels start.
+    /// The widest access of values wherever channels start, in whole words.
     words: u64,
     pub parameters: Parameters,
 }
@@ -280,7 +280,8 @@ impl<'a> Planner<'a> {
                 first_value: (values.start % inner) as u32,
                 ..self.parameters
             };
-            self.push_words(to, stage, values, self.words, 1, parameters);
+            let word = self.needs.element.per_word();
+            self.push_words(to, stage, values, (word, word), 1, parameters);
         }
         Ok(())
     }
@@ -288,15 +289,9 @@ impl<'a> Planner<'a> {
     /// The mask, made of the output.
     pub fn mask(&self, to: &mut Vec<Dispatch>) {
         for values in self.spans() {
-            let accesses = MASK_WORD / self.words;
-            self.push_words(
-                to,
-                Stage::Mask,
-                values,
-                MASK_WORD,
-                accesses + 2,
-                self.parameters,
-            );
+            let turns = MASK_WORD / self.words + 2;
+            let columns = (MASK_WORD, self.words);
+            self.push_words(to, Stage::Mask, values, columns, turns, self.parameters);
         }
     }
 
@@ -306,20 +301,20 @@ impl<'a> Planner<'a> {
         starts.map(|start| start..self.shape.len().min(start + self.window))
     }
 
-    /// A window as one row of columns that have so many values each and take a lane so many turns.
+    /// A window as one row of columns that have so many values each, in accesses of so many, and take a lane so many turns.
     fn push_words(
         &self,
         to: &mut Vec<Dispatch>,
         stage: Stage,
         values: Range<u64>,
-        per_column: u64,
+        (per_column, width): (u64, u64),
         turns: u64,
         parameters: Parameters,
     ) {
         let columns = (values.end - values.start).div_ceil(per_column);
         let geometry = Geometry {
             walk: Walk::Words,
-            width: self.words,
+            width,
             rows: 1,
             groups: 1,
             columns,
