@@ -7,8 +7,9 @@ fn main(invocation: Invocation) {
     let begin = work.start + work.row * params.row_stride;
     let end = work.start + work.row_end * params.row_stride;
     var column = work.column;
-    // Four accesses of a row in flight. Where rows are a multiple of 4 KiB apart, a processor mistakes a load for the
-    // store to the row before while that is on its way: four columns put enough stores between.
+    // Two accesses of a row in flight. Where rows are a multiple of 4 KiB apart, a processor mistakes a load for the
+    // store to the row before while that is on its way: two columns put enough stores between, and of more
+    // a processor's cache of decoded instructions would not hold the loop.
     for (; PAIRS && column + TEAM_COLUMNS < work.column_end; column += 2u * TEAM_COLUMNS) {
         let group = params.first_column + column;
         let c0 = spread(channel_of(group));
