@@ -207,7 +207,7 @@ pub enum BindError {
     Range {
         /// Which tensor.
         tensor: &'static str,
-        /// One past the last byte of the tensor.
+        /// One past the last byte of the tensor's last word.
         end: u64,
         /// The buffer's size.
         size: u64,

@@ -286,8 +286,9 @@ impl Gpu {
         &self.queue
     }
 
-    /// A new buffer with these values, padded with zeros to a multiple of 4 bytes, to bind as storage and to copy from and
-    /// to. Copies the values once, into the mapped buffer; submits nothing. No values make an empty buffer.
+    /// A new buffer with these values, padded with zeros to a multiple of 4 bytes (an odd number of halves: see
+    /// [`Element`](crate::Element)), to bind as storage and to copy from and to. Copies the values once, into the mapped
+    /// buffer; submits nothing. No values make an empty buffer.
     ///
     /// # Errors
     /// [`TransferError::Size`] above the device's `max_buffer_size` (256 MiB on the default limits), [`TransferError::Map`]
@@ -300,7 +301,8 @@ impl Gpu {
         transfer::upload(&self.device, values, label)
     }
 
-    /// A new buffer of `values` zeros of 4 bytes, to bind as storage and to copy from and to. Submits nothing.
+    /// A new buffer of `values` zeros of 4 bytes, to bind as storage and to copy from and to; of halves
+    /// [`Element::words`](crate::Element::words) says how many that takes. Submits nothing.
     ///
     /// # Errors
     /// [`TransferError::Size`] above the device's `max_buffer_size` (256 MiB on the default limits).
@@ -341,7 +343,8 @@ impl Gpu {
         Ok(())
     }
 
-    /// Reads a tensor back as values of type `T`, of any size that divides the tensor's bytes.
+    /// Reads a tensor back as values of type `T`: of any size that divides the tensor's bytes, but for tensors stored as halves
+    /// of 2 bytes (`u16`, or `half`'s `f16` and `bf16`), as many as the tensor has, odd or even.
     ///
     /// ```no_run
     /// # async fn example(gpu: &wgpu_batchnorm::Gpu, y: &wgpu::Buffer) -> Result<(), wgpu_batchnorm::TransferError> {
@@ -362,7 +365,7 @@ impl Gpu {
     ///
     /// # Errors
     /// [`TransferError`]: a tensor outside its buffer, at an offset that is no multiple of 4, in a buffer without `COPY_SRC`,
-    /// of a size that `T`'s does not divide; a device that is lost.
+    /// of a size that `T`'s does not divide, or of halves that `T` is not the size of; a device that is lost.
     pub fn download<T: Pod>(
         &self,
         tensor: Tensor<'_>,

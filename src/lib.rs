@@ -2,24 +2,26 @@
 //!
 //! ```text
 //! mean = sum(x) / n        var = sum((x - mean)^2) / n        invstd = 1 / sqrt(var + epsilon)
-//! y = (x - mean) * invstd * gamma + beta
+//! y = activation((x - mean) * invstd * gamma + beta + residual)
 //! ```
 //!
 //! per channel, over its `n` values (Ioffe and Szegedy, 2015). [`Plan::training`] takes mean and variance from the batch
-//! and moves the running statistics; [`Plan::inference`] takes them as given. All of it is f32, in any layout.
+//! and moves the running statistics; [`Plan::inference`] takes them as given; [`Plan::backward`] goes back through either.
+//! Tensors are f32, f16 or bf16, in any layout. Residual and activation are there where you ask for them.
 //!
 //! # Four steps
 //!
 //! ```text
 //!   describe                 plan                   bind                     record
 //!
-//!   Shape                                           Kernels
-//!   Training / Inference ──▶ Plan ────────────────▶ Buffers ──▶ Step ──────▶ your compute pass
-//!   Limits                   which dispatches:      checked once,            cheap, cannot fail,
+//!   Shape, Limits                                   Kernels
+//!   Training, Inference ───▶ Plan ────────────────▶ Buffers ──▶ Step ──────▶ your compute pass
+//!   or Backward              which dispatches:      checked once,            cheap, cannot fail,
 //!                            pure arithmetic        objects made once        creates nothing
 //! ```
 //!
-//! 1. **Describe.** A [`Shape`] reduces any layout to one triple. [`Training`] and [`Inference`] are the options.
+//! 1. **Describe.** A [`Shape`] reduces any layout to one triple. [`Training`], [`Inference`] and
+//!    [`Backward`] are the options.
 //! 2. **Plan.** A [`Plan`] is the list of dispatches for a device's [`Limits`]. It knows no GPU. It tells how much
 //!    workspace it needs and what it will run.
 //! 3. **Bind.** [`Plan::bind`] ties a plan to [`Buffers`] and checks everything that can be wrong. One plan binds any
@@ -64,10 +66,75 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Backward
+//!
+//! [`Plan::backward`] goes from the gradient of `y` to those of `x`, gamma, beta and the residual; [`Backward`] has the
+//! formulas. Its options are made from those of the forward pass: [`Training`], whose statistics depend on `x`, or
+//! [`Inference`], whose statistics are frozen. It reads `x` once more, and what training has saved: the batch's mean and
+//! inverse deviation.
+//!
+//! Each gradient is written, added to what is there (for batches in several turns), or skipped, as [`Gradient`] says. That of
+//! `x` may take the place of that of `y`. Those of gamma and beta lie as gamma and beta do, so that one optimizer step over
+//! two tensors of [`Packed::parameters`] moves both. `examples/train.rs` is a whole training loop, [`Layer::backward_buffers`]
+//! a short one.
+//!
+//! # Residual and activation
+//!
+//! `residual(true)` and `activation(...)` of the options add a tensor of the shape of `x` and apply an [`Activation`] where the
+//! values are stored anyway: the residual costs its own read, the activation no traffic at all.
+//!
+//! ```
+//! use wgpu_batchnorm::{Activation, Backward, Derivative, Inference, Limits, Plan, Shape, Training};
+//!
+//! let (limits, shape) = (Limits::default(), Shape::channels_first(&[32, 64, 56, 56])?);
+//! let options = Training::default().activation(Activation::Relu).residual(true);
+//! let forward = Plan::training(&limits, shape, &options)?;
+//! let backward = Backward::from(&options).derivative(Derivative::Output);
+//! let backward = Plan::backward(&limits, shape, &backward)?;
+//! assert_eq!(forward.minimum_traffic(), (2 + 1 + 1) * 4 * shape.len()); // x twice, residual, y
+//! assert_eq!(backward.minimum_traffic(), 2 * (3 + 1) * 4 * shape.len()); // x, dy, y twice; dx, d_residual
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The backward pass needs the activation's gradient, which it finds from one of three things ([`Derivative`]):
+//!
+//! | found from | for | kept for it from the forward pass | read for it in the backward pass |
+//! |---|---|---|---|
+//! | [`Derivative::Input`] | every activation | the residual, where there is one | beta and the residual; `z` is computed again from `x` |
+//! | [`Derivative::Output`] | ReLU, ReLU6, leaky ReLU with a positive slope | `y` | `y`; neither beta nor the residual |
+//! | [`Derivative::Mask`] | the same | a mask: one bit for each value | the mask; neither `y`, beta nor the residual |
+//!
+//! - **Input**, the default, is best without a residual: nothing is kept and nothing more is read, so that `y` may be
+//!   overwritten at once. SiLU and both forms of GELU leave no choice: two inputs have the same output.
+//! - **Output** is best with a residual where the next layer keeps `y` anyway: the residual need not be kept.
+//! - **Mask** lets both `y` and the residual go, for a 32nd of the memory of an f32 tensor (a 16th of halves). It takes one
+//!   more dispatch, which reads `y`.
+//!
+//! # Halves
+//!
+//! `x`, `y`, the residual and their gradients may be stored as f16 or bf16 ([`Element`], which has an example): half the memory
+//! and half the traffic. Two lie in each word, so that no feature of the device is needed. Arithmetic is f32 and each value
+//! is rounded once, to nearest, when it is stored; gamma, beta, statistics and their gradients stay f32.
+//!
+//! # Stages as primitives
+//!
+//! Where a batch is spread over several devices, buffers or turns, its parts are normalized by the statistics of all of it
+//! (synchronized batch normalization). The stages are plans of their own, and you carry a few numbers per channel between
+//! them:
+//!
+//! ```text
+//! forward     Plan::statistics ──▶ moments ──▶ your exchange ──▶ Plan::training_from_moments
+//!             (or Plan::merge, to make one of many)
+//! backward    Plan::backward, gradients of gamma and beta alone ──▶ your sum ──▶ Plan::backward_from_gradients
+//! ```
+//!
+//! [`Plan::training_from_moments`] and [`Plan::backward_from_gradients`] have both halves in code.
+//!
 //! # Who owns what
 //!
 //! You own the device, the queue, the encoder, the pass and the tensors. A [`Tensor`] is a range of a buffer: an offset
-//! that is any multiple of 4, and a length. Several tensors may share one buffer, and `y` may be `x`. The crate makes
+//! that is any multiple of 4, and a length. Several tensors may share one buffer, and results may take the place of what they
+//! come from ([`Buffers`]): `y` that of `x`, the gradient of `x` that of the gradient of `y`. The crate makes
 //! pipelines (kept in [`Kernels`]) and, in [`Plan::bind`], bind groups, a small uniform buffer and a workspace that you may
 //! give instead.
 //!
@@ -92,10 +159,13 @@
 //!   the variance at large means, are not used.
 //! - The mean is kept in two f32 parts, `hi` and `lo`. The result is `(x - hi) * s + t`, where `s = gamma * invstd` and
 //!   `t = beta - lo * s`. So a mean of a million with a deviation of one costs no digits of `y`.
+//! - The backward pass sums `g` and `g * (x - mean)` in short nested sums, so that rounding does not grow with the tensor.
 //! - Training with a NaN or an infinity in a channel makes that channel NaN and no other. In inference it touches its own
 //!   element only. A driver may be free to assume that there are none: WGSL permits it.
-//! - An empty batch computes nothing and leaves the running statistics as they are. One value per channel is an error in
-//!   training where the running variance is unbiased.
+//! - An empty batch computes nothing and leaves the running statistics as they are; its gradients of gamma and beta are
+//!   zeros. One value per channel is an error in training where the running variance is unbiased.
+//! - Libraries mean different things by momentum, and take different variances: [`Running::pytorch`], [`Running::keras`]
+//!   and [`Running::onnx`] set both.
 //! - The same device, driver and plan give the same bits.
 //!
 //! [`mod@reference`] has every stage in f64, written plainly from the formulas: what the shaders are tested against.
@@ -104,11 +174,13 @@
 //!
 //! # Examples
 //!
-//! Each is one short file of the repository and of the package; `cargo run --release --example forward` runs the first.
+//! Each is a short file of the repository and of the package; `cargo run --release --example forward` runs the first.
 //!
 //! - `examples/forward.rs`: the smallest use in a pipeline, with an encoder and a pass of its own.
 //! - `examples/pytorch_layer.rs`: a [`Layer`] out of a PyTorch model's file, trained, inferred with and saved.
 //! - `examples/shared_pool.rs`: two layers and somebody else's shader in one pass, all tensors in one buffer.
+//! - `examples/train.rs`: a training loop on the device, forward, backward and optimizer in one pass; its network and shaders
+//!   are beside it in `examples/train/`.
 //! - `examples/without_blocking.rs`: no call that blocks, as browsers need it, and who polls the device.
 //!
 //! # Features

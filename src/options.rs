@@ -8,9 +8,23 @@ use crate::tuning::Tuning;
 pub const DEFAULT_EPSILON: f32 = 1e-5;
 
 /// How a training step moves the running statistics: `running += f * (batch - running)`.
+///
+/// Libraries call either `f` or `1 - f` the momentum. The constructors take the number as each of them writes it:
+///
+/// ```
+/// use wgpu_batchnorm::Update;
+///
+/// // A quarter of the new batch, three quarters of what was there: one rule, in three notations.
+/// let quarter = Update::Exponential(0.25);
+/// assert_eq!(Update::pytorch_momentum(0.25), quarter);
+/// assert_eq!(Update::keras_momentum(0.75), quarter);
+/// assert_eq!(Update::onnx_momentum(0.75), quarter);
+/// ```
+///
+/// They differ in the variance as well: [`Running::pytorch`], [`Running::keras`] and [`Running::onnx`] set both.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Update {
-    /// `f` is this constant, in 0 to 1: PyTorch's `momentum`, one minus Keras's and ONNX's.
+    /// `f` is this constant, the share of the new batch, in 0 to 1: PyTorch's `momentum`; one minus Keras's and ONNX's.
     Exponential(f32),
     /// `f = 1 / (number of batches seen, this one counted)`: the plain average of all batches (PyTorch's
     /// `momentum=None`).
@@ -18,17 +32,17 @@ pub enum Update {
 }
 
 impl Update {
-    /// PyTorch's convention, the share of the new batch; its default is 0.1.
+    /// PyTorch's `momentum`: the share of the **new batch**, 0.1 where PyTorch is not told otherwise.
     pub const fn pytorch_momentum(momentum: f32) -> Self {
         Self::Exponential(momentum)
     }
 
-    /// Keras's convention, the share that is kept; its default is 0.99.
+    /// Keras's `momentum`: the share of the **old value** that is kept, 0.99 where Keras is not told otherwise.
     pub const fn keras_momentum(momentum: f32) -> Self {
         Self::Exponential(1.0 - momentum)
     }
 
-    /// ONNX's convention, the share that is kept; its default is 0.9.
+    /// ONNX's `momentum`: the share of the **old value** that is kept, 0.9 where ONNX is not told otherwise.
     pub const fn onnx_momentum(momentum: f32) -> Self {
         Self::Exponential(1.0 - momentum)
     }
@@ -44,7 +58,18 @@ pub enum RunningVariance {
     Biased,
 }
 
-/// The running statistics of a training step.
+/// The running statistics of a training step: PyTorch's by default.
+///
+/// ```
+/// use wgpu_batchnorm::{Running, RunningVariance, Training, Update};
+///
+/// assert_eq!(Running::default(), Running::pytorch(Some(0.1)));
+/// assert_eq!(Running::pytorch(None).update, Update::Cumulative);
+///
+/// // Keras's layer with its own defaults.
+/// let keras = Training::default().epsilon(1e-3).running(Some(Running::keras(0.99)));
+/// assert_eq!(keras.running.map(|running| running.variance), Some(RunningVariance::Biased));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Running {
     /// The update rule; 0.1 of the new batch by default.
@@ -55,9 +80,39 @@ pub struct Running {
 
 impl Default for Running {
     fn default() -> Self {
+        Self::pytorch(Some(0.1))
+    }
+}
+
+impl Running {
+    /// As PyTorch: `momentum` is the share of the new batch, 0.1 where PyTorch is not told otherwise; `None` averages all
+    /// batches. The running variance is unbiased.
+    pub const fn pytorch(momentum: Option<f32>) -> Self {
+        let update = match momentum {
+            Some(momentum) => Update::pytorch_momentum(momentum),
+            None => Update::Cumulative,
+        };
         Self {
-            update: Update::Exponential(0.1),
+            update,
             variance: RunningVariance::Unbiased,
+        }
+    }
+
+    /// As Keras: `momentum` is the share of the old value that is kept, 0.99 where Keras is not told otherwise. The running
+    /// variance is biased.
+    pub const fn keras(momentum: f32) -> Self {
+        Self {
+            update: Update::keras_momentum(momentum),
+            variance: RunningVariance::Biased,
+        }
+    }
+
+    /// As ONNX's operator in training mode: `momentum` is the share of the old value that is kept, 0.9 where ONNX is not
+    /// told otherwise. The running variance is biased.
+    pub const fn onnx(momentum: f32) -> Self {
+        Self {
+            update: Update::onnx_momentum(momentum),
+            variance: RunningVariance::Biased,
         }
     }
 }
@@ -68,12 +123,12 @@ impl Default for Running {
 /// pass needs.
 ///
 /// ```
-/// use wgpu_batchnorm::{Running, Training, Update};
+/// use wgpu_batchnorm::{Running, Training};
 ///
 /// let options = Training::default()
 ///     .epsilon(1e-3)
 ///     .beta(false)
-///     .running(Some(Running { update: Update::Cumulative, ..Running::default() }));
+///     .running(Some(Running::pytorch(None)));
 /// assert!(options.gamma && !options.beta);
 /// ```
 #[derive(Clone, Debug, PartialEq)]

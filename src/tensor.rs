@@ -33,12 +33,13 @@ impl<'a> Tensor<'a> {
         }
     }
 
-    /// The whole buffer: as many values of 4 bytes as fit.
+    /// The whole buffer: as many values of 4 bytes as fit. A buffer of halves holds twice as many, and an odd number of them
+    /// is not told from the next even one: say how many there are, with [`Tensor::new`].
     pub fn whole(buffer: &'a wgpu::Buffer) -> Self {
         Self::new(buffer, 0, buffer.size() / 4)
     }
 
-    /// The same number of values from the same byte on, stored as `element`.
+    /// The same number of values from the same byte on, stored as `element`: of halves half as many bytes.
     #[must_use]
     pub const fn stored_as(self, element: Element) -> Self {
         Self { element, ..self }
@@ -74,9 +75,17 @@ impl<'a> Tensor<'a> {
         self.len == 0
     }
 
-    /// One past the last byte; saturates where that overflows, which no buffer reaches.
+    /// One past the last byte of the last word, which an odd number of halves does not fill but has to itself; saturates
+    /// where that overflows, which no buffer reaches.
     pub(crate) const fn end(&self) -> u64 {
-        self.offset.saturating_add(self.bytes())
+        match self
+            .offset
+            .saturating_add(self.bytes())
+            .checked_next_multiple_of(4)
+        {
+            Some(end) => end,
+            None => u64::MAX,
+        }
     }
 
     /// Whether the byte ranges of two tensors of one buffer intersect.

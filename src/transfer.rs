@@ -9,6 +9,7 @@ use bytemuck::{NoUninit, Pod};
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 use thiserror::Error;
 
+use crate::element::Element;
 use crate::tensor::Tensor;
 
 /// A buffer that could not be created, or values that could not be read back.
@@ -26,7 +27,7 @@ pub enum TransferError {
     /// A tensor that ends after its buffer.
     #[error("the tensor ends at byte {end}, its buffer has {size}")]
     Range {
-        /// One past the last byte of the tensor.
+        /// One past the last byte of the tensor's last word.
         end: u64,
         /// The buffer's size.
         size: u64,
@@ -44,6 +45,18 @@ pub enum TransferError {
     Usage {
         /// The usages of the buffer.
         given: wgpu::BufferUsages,
+    },
+    /// Values of another size than those of a tensor of halves.
+    #[error(
+        "the tensor is stored as {}, values of {} bytes: they cannot be read as values of {value} bytes",
+        element.name(),
+        element.bytes()
+    )]
+    Element {
+        /// How the tensor is stored.
+        element: Element,
+        /// Bytes of one value that was asked for.
+        value: usize,
     },
     /// A tensor that is not a whole number of the values asked for.
     #[error("the tensor has {bytes} bytes, which is no whole number of values of {value} bytes")]
@@ -145,8 +158,15 @@ pub(crate) struct Readback<T> {
 }
 
 /// One tensor's staging buffer; an empty tensor has none.
-type Part = Option<(wgpu::Buffer, OneshotReceiver<MapResult>)>;
+type Part = Option<Staged>;
 type MapResult = Result<(), wgpu::BufferAsyncError>;
+
+/// A tensor's bytes on their way: as many of the buffer as the tensor has, which need not fill its last word.
+struct Staged {
+    buffer: wgpu::Buffer,
+    bytes: u64,
+    mapped: OneshotReceiver<MapResult>,
+}
 
 impl<T: Pod> Readback<T> {
     /// Creates one staging buffer per tensor, submits the copies and asks for the mappings.
@@ -164,7 +184,7 @@ impl<T: Pod> Readback<T> {
                 (!tensor.is_empty()).then(|| {
                     device.create_buffer(&wgpu::BufferDescriptor {
                         label: Some("read back"),
-                        size: 4 * tensor.len(),
+                        size: tensor.bytes().next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT),
                         usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
                         mapped_at_creation: false,
                     })
@@ -190,14 +210,19 @@ impl<T: Pod> Readback<T> {
         });
         let parts = staging
             .into_iter()
-            .map(|staging| {
+            .zip(tensors)
+            .map(|(staging, tensor)| {
                 staging.map(|buffer| {
-                    let (sender, receiver) = oneshot_channel();
+                    let (sender, mapped) = oneshot_channel();
                     buffer.map_async(wgpu::MapMode::Read, .., move |result| {
                         // Sending fails only where the receiver is gone: nobody waits any more.
                         let _ = sender.send(result);
                     });
-                    (buffer, receiver)
+                    Staged {
+                        buffer,
+                        bytes: tensor.bytes(),
+                        mapped,
+                    }
                 })
             })
             .collect();
@@ -215,9 +240,9 @@ impl<T: Pod> Readback<T> {
         let mut values = Vec::with_capacity(self.parts.len());
         for part in &self.parts {
             values.push(match part {
-                Some((buffer, receiver)) => {
-                    mapped(&self.device, receiver).await?;
-                    take(buffer)?
+                Some(staged) => {
+                    mapped(&self.device, &staged.mapped).await?;
+                    take(staged)?
                 }
                 None => Vec::new(),
             });
@@ -257,7 +282,11 @@ fn check_source<T>(tensor: &Tensor<'_>) -> Result<(), TransferError> {
     if !usages.contains(wgpu::BufferUsages::COPY_SRC) {
         return Err(TransferError::Usage { given: usages });
     }
-    let (bytes, value) = (tensor.len().saturating_mul(4), size_of::<T>());
+    let (bytes, value, element) = (tensor.bytes(), size_of::<T>(), tensor.element());
+    // What is stored in words of 4 bytes may be counts, vectors or anything else of the caller's.
+    if element != Element::F32 && value as u64 != element.bytes() {
+        return Err(TransferError::Element { element, value });
+    }
     if value == 0 || !bytes.is_multiple_of(value as u64) {
         return Err(TransferError::Value { bytes, value });
     }
@@ -292,9 +321,10 @@ async fn mapped(
     }
 }
 
-fn take<T: Pod>(buffer: &wgpu::Buffer) -> Result<Vec<T>, TransferError> {
+fn take<T: Pod>(staged: &Staged) -> Result<Vec<T>, TransferError> {
+    let buffer = &staged.buffer;
     let view = buffer.get_mapped_range(..).map_err(TransferError::map)?;
-    let values = bytemuck::pod_collect_to_vec(&view);
+    let values = bytemuck::pod_collect_to_vec(&view[..staged.bytes as usize]);
     drop(view);
     buffer.unmap();
     Ok(values)

@@ -4,8 +4,9 @@ mod common;
 
 use common::{bare, shape};
 use wgpu_batchnorm::{
-    BindError, Buffers, Inference, Kernels, Limits, Packed, Plan, PlanError, Running, Shape,
-    ShapeError, Step, Tensor, Training, Tuning, Update, wgpu,
+    Activation, Backward, BindError, Buffers, Derivative, Element, Gradient, Inference, Kernels,
+    Limits, Packed, Plan, PlanError, Running, Shape, ShapeError, Statistics, Step, Tensor,
+    Training, Tuning, Update, wgpu,
 };
 
 /// The error is this one, and its text has all of these in it.
@@ -400,6 +401,29 @@ fn tensors_of_wrong_length_place_or_usage() {
     );
     assert_error(error, range("beta", u64::MAX, 80), &["beta", "80"]);
 
+    // three halves end at byte 6, their last word at byte 8
+    let halves = options.element(Element::F16).gamma(false).beta(false);
+    let halves = Plan::training(limits, shape(3, 1, 1), &halves).expect("a plan");
+    for (size, wanted) in [(8, None), (6, Some(range("x", 8, 6)))] {
+        let cut = buffer(size, wgpu::BufferUsages::STORAGE);
+        let half = |buffer| Tensor::new(buffer, 0, 3).stored_as(Element::F16);
+        let error = bind(&halves, Buffers::new(half(&cut), half(&y)));
+        assert_eq!(error, wanted);
+    }
+    let error = bind(
+        &halves,
+        Buffers::new(
+            Tensor::new(&x, 0, 3).stored_as(Element::F16),
+            Tensor::new(&y, 0, 3).stored_as(Element::Bf16),
+        ),
+    );
+    let element = BindError::Element {
+        tensor: "y",
+        given: Element::Bf16,
+        needed: Element::F16,
+    };
+    assert_error(error, element, &["y", "bf16", "for f16"]);
+
     let sink = buffer(400, wgpu::BufferUsages::COPY_DST);
     let usage = BindError::Usage {
         tensor: "x",
@@ -501,4 +525,376 @@ fn a_buffer_of_another_device_is_told_by_the_device() {
         "{error}"
     );
     assert!(error.to_string().starts_with("wgpu: "), "{error}");
+}
+
+const LEAKY: Activation = Activation::LeakyRelu { slope: -0.5 };
+
+#[test]
+fn activations_without_the_mask_or_gradient_that_is_asked_for() {
+    let limits = Limits::default();
+    let small = shape(2, 3, 4);
+    let training = |options: &Training| Plan::training(&limits, small, options).err();
+    let backward = |options: &Backward| Plan::backward(&limits, small, options).err();
+
+    for given in [f32::INFINITY, f32::NEG_INFINITY] {
+        let activation = Activation::LeakyRelu { slope: given };
+        let says = ["slope", &given.to_string(), "finite"];
+        let wanted = PlanError::Slope { given };
+        let error = training(&Training::default().activation(activation));
+        assert_error(error, wanted.clone(), &says);
+        let options = Inference::default().activation(activation);
+        let error = Plan::inference(&limits, small, &options).err();
+        assert_error(error, wanted.clone(), &says);
+        let error = backward(&Backward::default().activation(activation));
+        assert_error(error, wanted, &says);
+    }
+    let nan = Training::default().activation(Activation::LeakyRelu { slope: f32::NAN });
+    assert!(matches!(training(&nan), Some(PlanError::Slope { given }) if given.is_nan()));
+
+    let silent = [
+        Activation::None,
+        Activation::Silu,
+        Activation::Gelu,
+        Activation::GeluTanh,
+        LEAKY,
+    ];
+    for activation in silent {
+        let wanted = PlanError::Mask {
+            activation: activation.name(),
+        };
+        let says = ["mask", activation.name(), "ReLU6"];
+        let options = Training::default().activation(activation).mask(true);
+        assert_error(training(&options), wanted.clone(), &says);
+        let options = Inference::default().activation(activation).mask(true);
+        let error = Plan::inference(&limits, small, &options).err();
+        assert_error(error, wanted, &says);
+    }
+
+    for (activation, given) in [
+        (Activation::Silu, Derivative::Output),
+        (Activation::Gelu, Derivative::Output),
+        (Activation::GeluTanh, Derivative::Mask),
+        (LEAKY, Derivative::Output),
+    ] {
+        let options = Backward::default().activation(activation).derivative(given);
+        let wanted = PlanError::Derivative {
+            activation: activation.name(),
+            given,
+        };
+        let says = [activation.name(), &format!("{given:?}")[..]];
+        assert_error(backward(&options), wanted.clone(), &says);
+        let error = Plan::backward_from_gradients(&limits, small, 8, &options).err();
+        assert_error(error, wanted, &says);
+    }
+    let epsilon = backward(&Backward::default().epsilon(-1.0));
+    assert_error(epsilon, PlanError::Epsilon { given: -1.0 }, &["-1"]);
+}
+
+#[test]
+fn backward_passes_without_a_gradient_or_a_residual() {
+    let limits = Limits::default();
+    let small = shape(2, 3, 4);
+    let skip = Gradient::Skip;
+    let without_input = Backward::default().grad_input(skip);
+    let nothing = without_input.clone().grad_gamma(skip).grad_beta(skip);
+    let says = ["every gradient is skipped"];
+    let error = Plan::backward(&limits, small, &nothing).err();
+    assert_error(error, PlanError::NoGradient, &says);
+    // from gradients of gamma and beta those are not asked for
+    let error = Plan::backward_from_gradients(&limits, small, 8, &without_input).err();
+    assert_error(error, PlanError::NoGradient, &says);
+    assert!(Plan::backward(&limits, small, &without_input).is_ok());
+
+    let residual = Backward::default().grad_residual(Gradient::Write);
+    let says = ["gradient of the residual", "no residual"];
+    let error = Plan::backward(&limits, small, &residual).err();
+    assert_error(error, PlanError::NoResidual, &says);
+    let error = Plan::backward_from_gradients(&limits, small, 8, &residual).err();
+    assert_error(error, PlanError::NoResidual, &says);
+}
+
+#[test]
+fn no_shards_and_more_than_a_binding_holds() {
+    let limits = Limits::default();
+    let small = shape(2, 3, 4);
+    let most = ((128 << 20) - 256) / 48;
+    for given in [0, most + 1, u64::MAX] {
+        let wanted = PlanError::Shards { given, most };
+        let says = [&given.to_string()[..], &most.to_string()];
+        let error = Plan::merge(&limits, 3, given, None).err();
+        assert_error(error, wanted.clone(), &says);
+        let options = Training::default();
+        let error = Plan::training_from_moments(&limits, small, given, &options).err();
+        assert_error(error, wanted, &says);
+    }
+    assert!(Plan::merge(&limits, 3, most, None).is_ok());
+}
+
+#[test]
+fn rows_of_halves_longer_than_words_are_counted() {
+    // in windows, so that the row itself is what is too long
+    let given = (1 << 31) + 1;
+    let limits = Limits::default();
+    let tuning = Tuning {
+        workgroups: 1 << 20,
+        ..Tuning::for_limits(&limits)
+    };
+    let plan = |element| {
+        let options = Inference::default().element(element).tuning(tuning.clone());
+        Plan::inference(&limits, shape(1, 3, given), &options).err()
+    };
+    let says = ["2147483649", "f16 or bf16"];
+    assert_error(plan(Element::F16), PlanError::HalfRow { given }, &says);
+    assert_eq!(plan(Element::F32), None);
+}
+
+#[test]
+fn tensors_of_the_backward_pass() {
+    let limits = &bare().limits;
+    let small = shape(2, 3, 4);
+    let packed = Packed::new(3);
+    let [x, dy, dx, other] = [24, 24, 24, 24].map(storage);
+    let [pair, trio, gradients, vector] =
+        [packed.parameters(), packed.saved(), packed.parameters(), 3].map(storage);
+    let mask = storage(1);
+    let t = Tensor::whole;
+    let plan = |options: &Backward| Plan::backward(limits, small, options).expect("a plan");
+    let plain = || Buffers::backward(t(&x), t(&dy));
+    let all = || {
+        let buffers = plain().parameters(t(&pair)).saved(t(&trio));
+        buffers.grad_input(t(&dx)).grad_parameters(t(&gradients))
+    };
+    let batch = plan(&Backward::default());
+    assert_eq!(bind(&batch, all()), None);
+
+    let frozen = plan(&Backward::default().statistics(Statistics::Fixed));
+    let relu = Backward::default().activation(Activation::Relu);
+    let from_output = plan(&relu.clone().derivative(Derivative::Output));
+    let from_mask = plan(&relu.clone().derivative(Derivative::Mask));
+    let with_residual = relu.residual(true);
+    let from_input = plan(&with_residual);
+    let grad_residual = plan(&with_residual.grad_residual(Gradient::Write));
+    for (plan, buffers, tensor) in [
+        (&batch, Buffers::input(t(&x)), "grad_output"),
+        (&batch, plain(), "grad_input"),
+        (&batch, plain().grad_input(t(&dx)), "gamma"),
+        (
+            &batch,
+            plain().grad_input(t(&dx)).parameters(t(&pair)),
+            "saved",
+        ),
+        (
+            &batch,
+            plain()
+                .grad_input(t(&dx))
+                .parameters(t(&pair))
+                .saved(t(&trio)),
+            "grad_gamma",
+        ),
+        (
+            &batch,
+            plain()
+                .grad_input(t(&dx))
+                .parameters(t(&pair))
+                .saved(t(&trio))
+                .grad_gamma(t(&vector)),
+            "grad_beta",
+        ),
+        (
+            &frozen,
+            plain().grad_input(t(&dx)).parameters(t(&pair)),
+            "running or statistics",
+        ),
+        (&from_output, all(), "y"),
+        (&from_mask, all(), "mask"),
+        (&from_input, all(), "residual"),
+        (&grad_residual, all().residual(t(&other)), "grad_residual"),
+    ] {
+        let wanted = BindError::Missing { tensor };
+        assert_error(bind(plan, buffers), wanted, &[tensor, "not given"]);
+    }
+    for (buffers, tensor) in [
+        (all().output(t(&other)), "y"),
+        (all().mask(t(&mask)), "mask"),
+        (all().residual(t(&other)), "residual"),
+        (all().grad_residual(t(&other)), "grad_residual"),
+        (all().running(t(&trio)), "running"),
+        (all().statistics(t(&vector), t(&vector)), "statistics"),
+        (all().shards(t(&other)), "shards"),
+        (all().moments(t(&other)), "moments"),
+    ] {
+        let wanted = BindError::Unused { tensor };
+        assert_error(bind(&batch, buffers), wanted, &[tensor, "does not use it"]);
+    }
+    for (buffers, first) in [
+        (all().grad_gamma(t(&vector)), "grad_gamma"),
+        (all().grad_beta(t(&vector)), "grad_beta"),
+    ] {
+        let second = "grad_parameters";
+        let wanted = BindError::Twice { first, second };
+        assert_error(
+            bind(&batch, buffers),
+            wanted,
+            &[first, second, "both given"],
+        );
+    }
+    // forward plans have no gradients, and moments no y
+    let forward = Plan::inference(limits, small, &Inference::default()).expect("a plan");
+    let unused = BindError::Unused {
+        tensor: "grad_output",
+    };
+    assert_error(bind(&forward, plain()), unused, &["grad_output"]);
+    let moments = Plan::statistics(limits, small, Element::F32, None).expect("a plan");
+    let missing = BindError::Missing { tensor: "moments" };
+    let error = bind(&moments, Buffers::input(t(&x)));
+    assert_error(error, missing, &["moments"]);
+    let merge = Plan::merge(limits, 3, 2, None).expect("a plan");
+    let missing = BindError::Missing { tensor: "shards" };
+    let [twelve, two_shards] = [12, 24].map(storage);
+    let error = bind(&merge, Buffers::default().moments(t(&twelve)));
+    assert_error(error, missing, &["shards"]);
+    let length = BindError::Length {
+        tensor: "shards",
+        given: 12,
+        needed: 24,
+    };
+    let [given, to] = [&twelve, &two_shards].map(t);
+    let error = bind(
+        &merge,
+        Buffers::merge(given, Tensor::new(&two_shards, 0, 12)),
+    );
+    assert_error(error, length, &["shards has 12", "24"]);
+    assert_eq!(bind(&merge, Buffers::merge(to, given)), None);
+}
+
+#[test]
+fn tensors_stored_otherwise() {
+    let limits = &bare().limits;
+    let options = Inference::default().gamma(false).beta(false);
+    let plan = |element| {
+        let options = options.clone().element(element);
+        Plan::inference(limits, shape(1, 1, 8), &options).expect("a plan")
+    };
+    let [x, y, mean, variance] = [8, 8, 1, 1].map(storage);
+    let statistics = |x, y| {
+        let [mean, variance] = [&mean, &variance].map(Tensor::whole);
+        Buffers::new(x, y).statistics(mean, variance)
+    };
+    let at = |buffer, element| Tensor::new(buffer, 0, 8).stored_as(element);
+    for needed in Element::ALL {
+        for given in Element::ALL.into_iter().filter(|given| *given != needed) {
+            let says = [given.name(), needed.name()];
+            for (tensor, of_x, of_y) in [("x", given, needed), ("y", needed, given)] {
+                let error = bind(&plan(needed), statistics(at(&x, of_x), at(&y, of_y)));
+                let wanted = BindError::Element {
+                    tensor,
+                    given,
+                    needed,
+                };
+                assert_error(error, wanted, &says);
+            }
+        }
+        let error = bind(&plan(needed), statistics(at(&x, needed), at(&y, needed)));
+        assert_eq!(error, None);
+    }
+    // per-channel vectors are f32 whatever x is
+    let half = Tensor::new(&mean, 0, 1).stored_as(Element::F16);
+    let buffers = Buffers::new(at(&x, Element::F16), at(&y, Element::F16));
+    let buffers = buffers.statistics(half, Tensor::whole(&variance));
+    let wanted = BindError::Element {
+        tensor: "mean",
+        given: Element::F16,
+        needed: Element::F32,
+    };
+    let error = bind(&plan(Element::F16), buffers);
+    assert_error(error, wanted, &["mean", "f16", "f32"]);
+    // half of the bytes are enough for halves, and no fewer
+    let short = storage(3);
+    let range = BindError::Range {
+        tensor: "x",
+        end: 16,
+        size: 12,
+    };
+    let buffers = statistics(at(&short, Element::Bf16), at(&y, Element::Bf16));
+    assert_error(
+        bind(&plan(Element::Bf16), buffers),
+        range,
+        &["x ends at byte 16"],
+    );
+}
+
+#[test]
+fn gradients_that_overlap() {
+    let limits = &bare().limits;
+    let n = 24;
+    let pool = storage(2000);
+    let at = |offset: u64, len| Tensor::new(&pool, 4 * offset, len);
+    let packed = Packed::new(3);
+    let options = Backward::default()
+        .residual(true)
+        .grad_residual(Gradient::Write)
+        .gamma(false)
+        .grad_gamma(Gradient::Skip)
+        .beta(false);
+    let plan = Plan::backward(limits, shape(2, 3, 4), &options).expect("a plan");
+    let bound = |x, dy, dx, dr, dbeta| {
+        let buffers = Buffers::backward(x, dy).saved(at(1000, packed.saved()));
+        let buffers = buffers.grad_input(dx).grad_residual(dr);
+        bind(&plan, buffers.grad_beta(dbeta))
+    };
+    let [x, dy, dx, dr] = [0, 100, 200, 300].map(|offset| at(offset, n));
+    let dbeta = at(400, 3);
+    assert_eq!(bound(x, dy, dx, dr, dbeta), None);
+    // exactly in place of dy
+    assert_eq!(bound(x, dy, dy, dr, dbeta), None);
+    assert_eq!(bound(x, dy, dx, dy, dbeta), None);
+    let overlap = |first, second| BindError::Overlap { first, second };
+    let says = ["overlap", "grad_input or grad_residual"];
+    for (error, first, second) in [
+        (bound(x, dy, x, dr, dbeta), "x", "grad_input"),
+        (bound(x, dy, dx, x, dbeta), "x", "grad_residual"),
+        (bound(x, dy, dy, dy, dbeta), "grad_input", "grad_residual"),
+        (
+            bound(x, dy, at(101, n), dr, dbeta),
+            "grad_output",
+            "grad_input",
+        ),
+        (
+            bound(x, dy, dx, at(99, n), dbeta),
+            "grad_output",
+            "grad_residual",
+        ),
+        (bound(x, dy, dx, dr, at(223, 3)), "grad_input", "grad_beta"),
+        (bound(x, dy, dx, dr, at(1010, 3)), "saved", "grad_beta"),
+    ] {
+        assert_error(error, overlap(first, second), &says);
+    }
+    // what is only read may overlap
+    assert_eq!(bound(x, x, dx, dr, dbeta), None);
+
+    // y over the residual is a result over what it comes from, with saved statistics as well
+    let options = Training::default()
+        .gamma(false)
+        .beta(false)
+        .running(None)
+        .residual(true);
+    let plan = Plan::training(limits, shape(2, 3, 4), &options).expect("a plan");
+    let bound = |x, y, residual| {
+        let buffers = Buffers::new(x, y).saved(at(1000, packed.saved()));
+        bind(&plan, buffers.residual(residual))
+    };
+    assert_eq!(bound(x, dx, dx), None);
+    let error = bound(x, x, dr);
+    assert_error(error, BindError::InPlaceTraining, &["saved(false)"]);
+    let error = bound(x, dx, at(201, n));
+    assert_error(
+        error,
+        overlap("y", "residual"),
+        &["y may take the place of x or of the residual"],
+    );
+
+    // moments are not merged in place
+    let merge = Plan::merge(limits, 3, 1, None).expect("a plan");
+    let error = bind(&merge, Buffers::merge(at(0, 12), at(0, 12)));
+    assert_error(error, overlap("shards", "moments"), &["overlap"]);
 }

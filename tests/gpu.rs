@@ -1,6 +1,9 @@
 //! The device helper: what goes up comes back, and what cannot work says so.
 
-use wgpu_batchnorm::{DeviceLimits, Gpu, GpuError, GpuOptions, Tensor, TransferError, wgpu};
+use half::{bf16, f16};
+use wgpu_batchnorm::{
+    DeviceLimits, Element, Gpu, GpuError, GpuOptions, Tensor, TransferError, wgpu,
+};
 
 fn gpu() -> Gpu {
     Gpu::blocking(&GpuOptions::from_env()).expect("these tests need an adapter")
@@ -74,6 +77,71 @@ fn nothing_and_odd_halves_are_transferred_too() {
         .blocking_download(Tensor::whole(&zeros))
         .expect("download");
     assert_eq!(zeros, [0, 0, 0]);
+}
+
+#[test]
+fn tensors_of_halves_come_back_as_long_as_they_are() {
+    let gpu = gpu();
+    let values: Vec<f16> = (0..9u8).map(|i| f16::from_f32(i.into())).collect();
+    let buffer = gpu.upload(&values, "halves").expect("upload");
+    assert_eq!(buffer.size(), 4 * Element::F16.words(9));
+    for (first, len) in [(0, 9), (0, 8), (0, 1), (2, 7), (4, 4), (8, 1), (4, 0)] {
+        let tensor = Tensor::new(&buffer, 2 * first as u64, len as u64).stored_as(Element::F16);
+        let expected = &values[first..first + len];
+        let read: Vec<f16> = gpu.blocking_download(tensor).expect("download");
+        assert_eq!(read, expected);
+        let read: Vec<f16> = pollster::block_on(gpu.download(tensor)).expect("download");
+        assert_eq!(read, expected);
+        let read: Vec<u16> = gpu.blocking_download(tensor).expect("download");
+        assert_eq!(read, bytemuck::cast_slice::<f16, u16>(expected));
+    }
+    let bits = [0x3f80u16, 0x4000, 0x7fc0];
+    let buffer = gpu.upload(&bits, "bfloats").expect("upload");
+    let tensor = Tensor::new(&buffer, 0, 3).stored_as(Element::Bf16);
+    let read: Vec<bf16> = gpu.blocking_download(tensor).expect("download");
+    assert_eq!(read.iter().map(|v| v.to_bits()).collect::<Vec<_>>(), bits);
+}
+
+#[test]
+fn halves_are_not_read_as_values_of_another_size() {
+    let gpu = gpu();
+    let buffer = gpu.upload(&[1u16, 2, 3, 4], "halves").expect("upload");
+    for element in [Element::F16, Element::Bf16] {
+        let tensor = Tensor::new(&buffer, 0, 4).stored_as(element);
+        let errors = [
+            gpu.blocking_download::<f32>(tensor).map(drop),
+            gpu.blocking_download::<u8>(tensor).map(drop),
+            gpu.blocking_download::<[u16; 2]>(tensor).map(drop),
+            gpu.blocking_download::<()>(tensor).map(drop),
+        ];
+        for (error, size) in errors.into_iter().zip([4, 1, 4, 0]) {
+            match error.expect_err("must not be read") {
+                TransferError::Element { element: e, value } => {
+                    assert_eq!((e, value), (element, size));
+                }
+                other => panic!("{other}"),
+            }
+        }
+        // as with f32 an offset is a multiple of 4
+        let odd = Tensor::new(&buffer, 2, 1).stored_as(element);
+        let odd = gpu.blocking_download::<u16>(odd);
+        assert!(matches!(odd, Err(TransferError::Offset { given: 2, .. })));
+        let long = Tensor::new(&buffer, 4, 3).stored_as(element);
+        let long = gpu.blocking_download::<u16>(long);
+        let range = TransferError::Range { end: 12, size: 8 }.to_string();
+        assert_eq!(long.expect_err("too long").to_string(), range);
+    }
+
+    // Three halves end within this buffer, but not the word that holds the last of them.
+    let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: 6,
+        usage: wgpu::BufferUsages::COPY_SRC,
+        mapped_at_creation: false,
+    });
+    let tensor = Tensor::new(&buffer, 0, 3).stored_as(Element::F16);
+    let cut = gpu.blocking_download::<u16>(tensor);
+    assert!(matches!(cut, Err(TransferError::Range { end: 8, size: 6 })));
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use safetensors::SafeTensors;
 use wgpu_batchnorm::{
-    Gpu, GpuOptions, Kernels, Layer, LayerOptions, LayerState, Plan, Running, RunningVariance,
-    Shape, Tensor, Update,
+    Backward, Buffers, Gpu, GpuOptions, Kernels, Layer, LayerOptions, LayerState, Plan, Running,
+    RunningVariance, Shape, Tensor, Update, reference,
 };
 
 const PYTORCH: &str = "tests/data/pytorch_layer.safetensors";
@@ -162,6 +162,141 @@ fn three_steps_move_the_running_statistics_as_pytorch_moves_them() {
                     let given = given.as_ref().expect("running statistics");
                     assert_close(given, pytorch.iter().map(|&v| v.into()), "PyTorch's");
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn each_librarys_momentum_moves_the_running_statistics_as_that_library_does() {
+    let gpu = gpu();
+    let kernels = Kernels::new(gpu.device());
+    let batch = &batches()[..1];
+    let (mean, variance, n) = moments(&batch[0]);
+    let unbiased = n / (n - 1.0);
+    // old, mean and biased variance of the batch: as each library's documentation writes the update
+    let pytorch = |old: f64, new: f64| (1.0 - 0.2) * old + 0.2 * new;
+    let retained = |old: f64, new: f64| 0.7 * old + (1.0 - 0.7) * new;
+    type Rule<'a> = &'a dyn Fn(f64, f64) -> f64;
+    let rules: [(Running, Rule<'_>, f64); 4] = [
+        (Running::pytorch(Some(0.2)), &pytorch, unbiased),
+        (Running::pytorch(None), &|_, new| new, unbiased),
+        (Running::keras(0.7), &retained, 1.0),
+        (Running::onnx(0.7), &retained, 1.0),
+    ];
+    for (running, rule, correction) in rules {
+        let options = LayerOptions::default().running(Some(running));
+        let layer = Layer::new(gpu.device(), CHANNELS as u64, &options).expect("a layer");
+        train(&gpu, &kernels, &layer, batch);
+        let after = layer
+            .blocking_read(gpu.device(), gpu.queue())
+            .expect("read");
+        let given = |values: Option<Vec<f32>>| values.expect("running statistics");
+        let expected = mean.iter().map(|&mean| rule(0.0, mean));
+        assert_close(&given(after.running_mean), expected, "running mean");
+        let expected = variance.iter().map(|&v| rule(1.0, correction * v));
+        assert_close(&given(after.running_variance), expected, "running variance");
+    }
+}
+
+#[test]
+fn layers_of_every_kind_go_back() {
+    let gpu = gpu();
+    let kernels = Kernels::new(gpu.device());
+    let batches = batches();
+    let (x, dy) = (&batches[0], &batches[1]);
+    let state = LayerState::load(PYTORCH, "model.stem.1.").expect("the file");
+    for kind in 0..8 {
+        let options = LayerOptions::default()
+            .epsilon(1e-3)
+            .gamma(kind & 1 == 0)
+            .beta(kind & 2 == 0)
+            .running((kind & 4 == 0).then(Running::default));
+        let running = options.running.is_some();
+        let own = LayerState {
+            gamma: state.gamma.clone().filter(|_| options.gamma),
+            beta: state.beta.clone().filter(|_| options.beta),
+            running_mean: state.running_mean.clone().filter(|_| running),
+            running_variance: state.running_variance.clone().filter(|_| running),
+            batches: state.batches.filter(|_| running),
+        };
+        let layer = Layer::new(gpu.device(), CHANNELS as u64, &options).expect("a layer");
+        layer.set(gpu.queue(), &own).expect("set");
+        let packed = layer.packed();
+        let values = x.len() as u64;
+        let (x_buffer, dy_buffer) = (gpu.upload(x, "x"), gpu.upload(dy, "dy"));
+        let (x_buffer, dy_buffer) = (x_buffer.expect("x"), dy_buffer.expect("dy"));
+        let zeros = |values| gpu.zeros(values, "zeros").expect("a buffer");
+        let (y, dx, saved) = (zeros(values), zeros(values), zeros(packed.saved()));
+        let gradients = zeros(packed.parameters());
+        let [x_tensor, dy_tensor, y, dx, saved, gradients] =
+            [&x_buffer, &dy_buffer, &y, &dx, &saved, &gradients].map(Tensor::whole);
+
+        // frozen statistics need some
+        let ways = if running {
+            &[false, true][..]
+        } else {
+            &[false]
+        };
+        for &frozen in ways {
+            let backward = if frozen {
+                Backward::from(&layer.inference_options())
+            } else {
+                layer.backward_options()
+            };
+            let mut buffers = layer.backward_buffers(x_tensor, dy_tensor).grad_input(dx);
+            if layer.parameters().is_some() {
+                buffers = buffers.grad_parameters(gradients);
+            }
+            buffers = match layer.running().filter(|_| frozen) {
+                Some(running) => buffers.running(running),
+                None => buffers.saved(saved),
+            };
+            let limits = kernels.limits();
+            let forward = Plan::training(limits, shape(), &layer.training_options().running(None));
+            let forward = forward.expect("a plan");
+            let mut forward_buffers = Buffers::new(x_tensor, y).saved(saved);
+            if let Some(parameters) = layer.parameters() {
+                forward_buffers = forward_buffers.parameters(parameters);
+            }
+            let forward = forward.bind(&kernels, forward_buffers).expect("a step");
+            let plan = Plan::backward(limits, shape(), &backward).expect("a plan");
+            let step = pollster::block_on(plan.bind_checked(&kernels, buffers)).expect("a step");
+            gpu.run("there and back", |pass| {
+                forward.record(pass);
+                step.record(pass);
+            });
+
+            let parameters = reference::Parameters {
+                gamma: own.gamma.as_deref(),
+                beta: own.beta.as_deref(),
+            };
+            let fixed = own
+                .running_mean
+                .as_deref()
+                .zip(own.running_variance.as_deref());
+            let fixed = fixed.map(|(mean, variance)| reference::FixedStatistics { mean, variance });
+            let exact = reference::backward(
+                x,
+                dy,
+                None,
+                shape(),
+                parameters,
+                fixed.filter(|_| frozen),
+                &backward,
+            )
+            .expect("gradients");
+            let download = |tensor| gpu.blocking_download::<f32>(tensor).expect("download");
+            assert_close(&download(dx), exact.input, "dx");
+            let gradients = download(gradients);
+            for (index, there, exact) in [
+                (0, options.gamma, &exact.gamma),
+                (1, options.beta, &exact.beta),
+            ] {
+                let given = packed.vector(&gradients, index).expect("packed");
+                let none = vec![0.0; CHANNELS];
+                let expected = if there { exact } else { &none };
+                assert_close(given, expected.iter().copied(), "a gradient of a parameter");
             }
         }
     }

@@ -1,11 +1,17 @@
 //! The comparison that all tests use can fail: one edit of a shader's text at a time, each of which it must notice. An edit
 //! whose text is no longer there fails too. Needs an adapter.
 
+#[path = "mutations/activations.rs"]
+mod activations;
 mod common;
+#[path = "mutations/elements.rs"]
+mod elements;
 #[path = "mutations/finalize.rs"]
 mod finalize;
 #[path = "mutations/geometry.rs"]
 mod geometry;
+#[path = "mutations/gradients.rs"]
+mod gradients;
 #[path = "mutations/inputs.rs"]
 mod inputs;
 #[path = "mutations/moments.rs"]
@@ -14,17 +20,18 @@ mod moments;
 mod normalize;
 #[path = "mutations/quads.rs"]
 mod quads;
+#[path = "mutations/shards.rs"]
+mod shards;
 #[path = "mutations/statistics.rs"]
 mod statistics;
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::Device;
-use inputs::Input;
-use wgpu_batchnorm::{Combine, Kernels};
+use inputs::{Input, Subject};
+use wgpu_batchnorm::Combine;
 
 /// One edit of the text: this for that, where it first occurs.
 struct Edit {
@@ -46,19 +53,16 @@ impl fmt::Display for Edit {
 impl Edit {
     /// What is wrong with the edit: not applied, or not noticed.
     fn complaint(&self) -> Option<String> {
-        let (problem, device) = self.input.problem();
+        let (subject, device) = self.input.subject();
         let applied = Arc::new(AtomicBool::new(false));
         let (old, new, seen) = (self.old, self.new, applied.clone());
-        let kernels = Kernels::edited(device.gpu.device(), move |text| {
+        let edit = move |text: &str| {
             if text.contains(old) {
                 seen.store(true, Ordering::Relaxed);
             }
             text.replacen(old, new, 1)
-        });
-        let edited = Device { kernels, ..device };
-        let outcome = problem
-            .check(&edited)
-            .expect("a problem that can be computed");
+        };
+        let outcome = subject.check(&device, Some(Box::new(edit)));
         if !applied.load(Ordering::Relaxed) {
             return Some(format!("no longer applies: {self}"));
         }
@@ -70,10 +74,12 @@ impl Edit {
 #[track_caller]
 fn assert_noticed(edits: &[Edit]) {
     let possible = || edits.iter().filter(|edit| edit.input.is_possible());
-    let inputs: BTreeSet<_> = possible().map(|edit| edit.input).collect();
+    let inputs: HashSet<_> = possible().map(|edit| edit.input).collect();
     for input in inputs {
-        let (problem, device) = input.problem();
-        problem.assert_right(&device);
+        let (subject, device) = input.subject();
+        if let Err(wrong) = subject.check(&device, None) {
+            panic!("{input:?}: {wrong}");
+        }
     }
     let complaints: Vec<_> = possible().filter_map(Edit::complaint).collect();
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
@@ -84,7 +90,9 @@ fn inputs_take_the_paths_that_they_are_named_for() {
     use inputs::Path::{Split, Subgroup, Subgroups, Whole, Workgroup};
 
     let combines = |path| {
-        let (problem, device) = Input::Rows(path).problem();
+        let (Subject::Forward(problem), device) = Input::Rows(path).subject() else {
+            panic!("a forward pass");
+        };
         let solution = problem.assert_right(&device);
         solution
             .dispatches

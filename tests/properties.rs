@@ -6,6 +6,7 @@ mod common;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
+use common::cases::{combines, each, kind, runner, sizes, tuning};
 use common::{
     Device, Distribution, Placement, Problem, Refusal, Statistics, Target, Workspace, bare, shape,
     with_subgroups,
@@ -13,9 +14,9 @@ use common::{
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::ValueTree;
-use proptest::test_runner::{RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use proptest::test_runner::TestCaseError;
 use wgpu_batchnorm::{
-    BindError, DispatchInfo, Packed, PlanError, Running, RunningVariance, Team, Tuning, Update,
+    BindError, DispatchInfo, Packed, PlanError, Running, RunningVariance, Tuning, Update,
 };
 
 /// A problem before its numbers are drawn.
@@ -44,28 +45,6 @@ struct Options {
     saved: bool,
     packed: bool,
     steps: u32,
-}
-
-fn sizes() -> impl Strategy<Value = (u64, u64, u64)> {
-    prop_oneof![
-        // anything small
-        4 => (1u64..7, 1u64..20, 1u64..60),
-        // long rows, of vec4 and of single values
-        2 => (1u64..4, 1u64..4, 200u64..4000),
-        2 => (1u64..4, 1u64..4, (50u64..1000).prop_map(|fours| 4 * fours)),
-        // channels-last
-        2 => (1u64..300, 1u64..70, Just(1u64)),
-        2 => (1u64..300, (1u64..20).prop_map(|fours| 4 * fours), Just(1u64)),
-        2 => (30u64..900, Just(4u64), Just(1u64)),
-        // rows of whole pages
-        1 => (1u64..40, Just(1024u64), Just(1u64)),
-        // odd planes of channels in fours
-        2 => (1u64..60, (1u64..5).prop_map(|fours| 4 * fours), (0u64..13).prop_map(|n| 2 * n + 3)),
-        // nothing
-        1 => select(vec![(0u64, 3u64, 5u64), (2, 3, 0), (0, 8, 1), (4, 0, 2)]),
-        // one value
-        1 => (Just(1u64), 1u64..20, Just(1u64)),
-    ]
 }
 
 fn options() -> impl Strategy<Value = Options> {
@@ -127,32 +106,6 @@ fn placement() -> impl Strategy<Value = Placement> {
                 workspace,
             },
         )
-}
-
-fn tuning() -> impl Strategy<Value = Option<Tuning>> {
-    let tuning = (
-        select(vec![1u32, 4, 8, 8, 8, 64, 64]),
-        select(vec![Team::Lane, Team::Workgroup]),
-        select(vec![1u32, 3, 16, 300]),
-        select(vec![1u32, 16, 256, 1 << 14]),
-        select(vec![1u32, 5, 16, 64]),
-        select(vec![1u32, 8, 256]),
-        select(vec![0u64, 1 << 20]),
-        select(vec![0u64, u64::MAX]),
-    )
-        .prop_map(
-            |(size, team, workgroups, values, block, tile_rows, fused_bytes, cache_bytes)| Tuning {
-                workgroup_size: size,
-                team,
-                workgroups,
-                values_per_workgroup: values,
-                block,
-                tile_rows,
-                fused_bytes,
-                cache_bytes,
-            },
-        );
-    prop::option::weighted(0.9, tuning)
 }
 
 fn case(small: bool) -> impl Strategy<Value = Case> {
@@ -347,19 +300,6 @@ fn planned(case: &Case) -> Branches {
     }
 }
 
-/// Cases that are the same every time.
-fn runner(seed: u8, cases: u32) -> TestRunner {
-    let config = ProptestConfig {
-        cases,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    };
-    TestRunner::new_with_rng(
-        config,
-        TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]),
-    )
-}
-
 /// Checks any cases; the branches that they took.
 fn run_any(small: bool) -> Branches {
     let taken = RefCell::new(Branches::new());
@@ -393,33 +333,7 @@ fn run_aimed(left: &mut Branches, small: bool) {
     }
 }
 
-fn kind(refusal: &Refusal) -> String {
-    let text = format!("{refusal:?}");
-    text.split(['{', ' ', ')'])
-        .next()
-        .unwrap_or_default()
-        .to_owned()
-}
-
-/// `stage by walk, branch` for each of the branches.
-fn each(stage_and_walk: &str, branches: &[&str]) -> Vec<String> {
-    let name = |branch| format!("{stage_and_walk}, {branch}");
-    branches.iter().map(name).collect()
-}
-
 const LANE: [&str; 1] = ["Lane"];
-
-/// How lanes may combine: one subgroup to a workgroup only where subgroups have one size, that of a workgroup here.
-fn combines() -> Vec<&'static str> {
-    let mut combines = vec!["Lane", "Workgroup"];
-    if let Some(sizes) = with_subgroups().limits.subgroups {
-        combines.push("Subgroups");
-        if sizes.min == sizes.max && sizes.min == 8 {
-            combines.push("Subgroup");
-        }
-    }
-    combines
-}
 
 /// Every branch that a plan has.
 fn all_branches() -> Branches {

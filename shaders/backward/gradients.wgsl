@@ -3,7 +3,9 @@
 fn finalize(group: u32, sums: Gathered, writes: bool) -> Channel {
     let statistics = statistics_of(group);
     let grad_beta = sums.g;
-    let grad_gamma = (sums.gx - statistics.remainder * sums.g) * statistics.invstd;
+    // of an empty batch no statistics were saved
+    let products = (sums.gx - statistics.remainder * sums.g) * statistics.invstd;
+    let grad_gamma = select(products, M(0.0), params.inverse_count == 0.0);
     if writes {
         store_grad_gamma(group, grad_gamma);
         store_grad_beta(group, grad_beta);

@@ -3,7 +3,7 @@
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(invocation: Invocation) {
     let work = locate(invocation.lane, invocation.workgroup);
-    if !work.valid {
+    if work.row >= work.row_end {
         return;
     }
     let at = starts();

@@ -1,23 +1,18 @@
 // Goes over a unit, channels contiguous: a lane keeps the coefficients of its channels down the rows.
 fn apply(work: Work, channel: Channel) {
     let at = starts();
-    let coefficients = spread(channel);
-    let step = TEAM_ROWS;
-    var row = work.row;
-    for (; row + 3u * step < work.row_end; row += 4u * step) {
-        let i = work.start + row * params.row_stride;
-        let j = step * params.row_stride;
-        let a = load(at, i);
-        let b = load(at, i + j);
-        let c = load(at, i + 2u * j);
-        let d = load(at, i + 3u * j);
-        store(at, i, a, coefficients);
-        store(at, i + j, b, coefficients);
-        store(at, i + 2u * j, c, coefficients);
-        store(at, i + 3u * j, d, coefficients);
+    let c = spread(channel);
+    let step = TEAM_ROWS * params.row_stride;
+    let end = work.start + work.row_end * params.row_stride;
+    var i = work.start + work.row * params.row_stride;
+    // two accesses in flight
+    for (; PAIRS && i + step < end; i += 2u * step) {
+        let x0 = load(at, i);
+        let x1 = load(at, i + step);
+        store(at, i, x0, c);
+        store(at, i + step, x1, c);
     }
-    for (; row < work.row_end; row += step) {
-        let i = work.start + row * params.row_stride;
-        store(at, i, load(at, i), coefficients);
+    for (; i < end; i += step) {
+        store(at, i, load(at, i), c);
     }
 }

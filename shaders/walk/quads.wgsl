@@ -10,13 +10,13 @@ fn apply(work: Work, channel: Channel) {
             var i = start + quarter.first_whole;
             let end = start + quarter.end_whole;
             // two accesses in flight
-            for (; i + 1u < end; i += 2u) {
+            for (; PAIRS && i + 1u < end; i += 2u) {
                 let a = load(at, i);
                 let b = load(at, i + 1u);
                 store(at, i, a, own);
                 store(at, i + 1u, b, own);
             }
-            if i < end {
+            for (; i < end; i++) {
                 store(at, i, load(at, i), own);
             }
             if quarter.after > 0u {

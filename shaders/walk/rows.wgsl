@@ -7,13 +7,13 @@ fn apply(work: Work, channel: Channel) {
         let start = work.start + row * params.row_stride;
         let end = start + work.column_end;
         var i = start + work.column;
-        for (; i + step < end; i += 2u * step) {
+        for (; PAIRS && i + step < end; i += 2u * step) {
             let a = load(at, i);
             let b = load(at, i + step);
             store(at, i, a, c);
             store(at, i + step, b, c);
         }
-        if i < end {
+        for (; i < end; i += step) {
             store(at, i, load(at, i), c);
         }
     }

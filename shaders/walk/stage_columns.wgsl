@@ -9,34 +9,28 @@ fn main(invocation: Invocation) {
     var column = work.column;
     // Four accesses of a row in flight. Where rows are a multiple of 4 KiB apart, a processor mistakes a load for the
     // store to the row before while that is on its way: four columns put enough stores between.
-    for (; column + 3u * TEAM_COLUMNS < work.column_end; column += 4u * TEAM_COLUMNS) {
+    for (; PAIRS && column + TEAM_COLUMNS < work.column_end; column += 2u * TEAM_COLUMNS) {
         let group = params.first_column + column;
         let c0 = spread(channel_of(group));
         let c1 = spread(channel_of(group + TEAM_COLUMNS));
-        let c2 = spread(channel_of(group + 2u * TEAM_COLUMNS));
-        let c3 = spread(channel_of(group + 3u * TEAM_COLUMNS));
         for (var i = begin + column; i < end; i += step) {
             let x0 = load(at, i);
             let x1 = load(at, i + TEAM_COLUMNS);
-            let x2 = load(at, i + 2u * TEAM_COLUMNS);
-            let x3 = load(at, i + 3u * TEAM_COLUMNS);
             store(at, i, x0, c0);
             store(at, i + TEAM_COLUMNS, x1, c1);
-            store(at, i + 2u * TEAM_COLUMNS, x2, c2);
-            store(at, i + 3u * TEAM_COLUMNS, x3, c3);
         }
     }
     // two accesses of a column in flight
     for (; column < work.column_end; column += TEAM_COLUMNS) {
         let c = spread(channel_of(params.first_column + column));
         var i = begin + column;
-        for (; i + step < end; i += 2u * step) {
+        for (; PAIRS && i + step < end; i += 2u * step) {
             let x0 = load(at, i);
             let x1 = load(at, i + step);
             store(at, i, x0, c);
             store(at, i + step, x1, c);
         }
-        if i < end {
+        for (; i < end; i += step) {
             store(at, i, load(at, i), c);
         }
     }

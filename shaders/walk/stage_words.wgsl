@@ -1,9 +1,10 @@
 // Stage, values stored as halves with an odd number of them in a row: a word may belong to two channels, so that a lane
-// goes from word to word wherever channels start. The words of the window are the columns of one row.
+// goes from word to word wherever channels start. The words of the window are the columns of one row;
+// lanes beyond it have none.
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(invocation: Invocation) {
     let work = locate(invocation.lane, invocation.workgroup);
-    if !work.valid {
+    if work.row >= work.row_end {
         return;
     }
     let at = starts();

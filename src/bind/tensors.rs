@@ -33,7 +33,11 @@ impl<'a> Tensors<'a> {
             .find(|entry| entry.given.is_some() && !entry.has)
         {
             return Err(BindError::Unused {
-                tensor: unused.name,
+                tensor: match unused.name {
+                    // which are given together
+                    "mean" | "variance" => "statistics",
+                    name => name,
+                },
             });
         }
         check_ways(&uses, buffers)?;

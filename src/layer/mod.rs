@@ -6,7 +6,7 @@ mod state;
 
 use std::future::Future;
 
-use crate::options::{Inference, Training};
+use crate::options::{Backward, Inference, Training};
 use crate::packed::Packed;
 use crate::tensor::{Buffers, Tensor};
 use crate::transfer::{self, Readback};
@@ -120,17 +120,86 @@ impl Layer {
             .beta(self.options.beta)
     }
 
-    /// Everything of the layer that a plan with its options binds. What else the plan needs is added: `saved` for training
-    /// that saves, `statistics` for inference of a layer without running statistics.
+    /// The layer's part of the options of a backward plan after a training step: epsilon, gamma and beta, and that the
+    /// gradients of those that it has are written.
+    ///
+    /// It is `Backward::from(&layer.training_options())`. Where the forward pass has more options (an activation, a
+    /// residual, halves), give them once, to the forward options, and derive from those. After inference, which is how a
+    /// layer trains whose statistics are frozen, derive from the inference options:
+    ///
+    /// ```no_run
+    /// # fn example(layer: &wgpu_batchnorm::Layer) {
+    /// use wgpu_batchnorm::{Activation, Backward};
+    ///
+    /// let forward = layer.training_options().activation(Activation::Relu);
+    /// let backward = Backward::from(&forward);
+    ///
+    /// let frozen = layer.inference_options().activation(Activation::Relu);
+    /// let frozen_backward = Backward::from(&frozen);
+    /// # }
+    /// ```
+    pub fn backward_options(&self) -> Backward {
+        Backward::from(&self.training_options())
+    }
+
+    /// Everything of the layer that a forward plan with its options binds. What else the plan needs is added: `saved` for
+    /// training that saves, `statistics` for inference of a layer without running statistics.
     pub fn buffers<'a>(&'a self, x: Tensor<'a>, y: Tensor<'a>) -> Buffers<'a> {
-        let mut buffers = Buffers::new(x, y).label(&self.options.label);
-        if let Some(parameters) = self.parameters() {
-            buffers = buffers.parameters(parameters);
+        let buffers = self.with_parameters(Buffers::new(x, y));
+        match self.running() {
+            Some(running) => buffers.running(running),
+            None => buffers,
         }
-        if let Some(running) = self.running() {
-            buffers = buffers.running(running);
+    }
+
+    /// What a backward plan binds of the layer, gamma and beta, beside `x` of the forward pass and the gradient of its output.
+    /// What else the plan needs is added: `saved` after a training step, or [`Layer::running`] where the statistics are
+    /// frozen, and where each gradient goes. Those of gamma and beta are a tensor of the caller's with the layout of [`Layer::parameters`]:
+    /// [`Packed::parameters`](Packed::parameters) values, so that one optimizer step over both tensors moves both.
+    ///
+    /// ```no_run
+    /// use wgpu_batchnorm::{Activation, Backward, Gpu, GpuOptions, Kernels, Layer, LayerOptions, Plan, Shape, Tensor};
+    ///
+    /// let gpu = Gpu::blocking(&GpuOptions::default())?;
+    /// let kernels = Kernels::new(gpu.device());
+    /// let shape = Shape::channels_first(&[32, 64, 56, 56])?;
+    /// let layer = Layer::new(gpu.device(), 64, &LayerOptions::default())?;
+    /// let [x, y, dy] = ["x", "y", "dy"].map(|name| gpu.zeros(shape.len(), name));
+    /// let (x, y, dy) = (x?, y?, dy?);
+    /// let saved = gpu.zeros(layer.packed().saved(), "saved")?;
+    /// let gradients = gpu.zeros(layer.packed().parameters(), "gradients of gamma and beta")?;
+    ///
+    /// let options = layer.training_options().activation(Activation::Relu);
+    /// let forward = Plan::training(kernels.limits(), shape, &options)?.bind(
+    ///     &kernels,
+    ///     layer.buffers(Tensor::whole(&x), Tensor::whole(&y)).saved(Tensor::whole(&saved)),
+    /// )?;
+    /// let backward = Plan::backward(kernels.limits(), shape, &Backward::from(&options))?.bind(
+    ///     &kernels,
+    ///     layer
+    ///         .backward_buffers(Tensor::whole(&x), Tensor::whole(&dy))
+    ///         .saved(Tensor::whole(&saved))
+    ///         .grad_input(Tensor::whole(&dy)) // in the place of dy
+    ///         .grad_parameters(Tensor::whole(&gradients)),
+    /// )?;
+    /// gpu.run("a training step", |pass| {
+    ///     forward.record(pass);
+    ///     // what follows the layer, there and back: y is read, dy is written
+    ///     backward.record(pass);
+    ///     // an optimizer of yours: layer.parameters() by the gradients
+    /// });
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn backward_buffers<'a>(&'a self, x: Tensor<'a>, grad_output: Tensor<'a>) -> Buffers<'a> {
+        self.with_parameters(Buffers::backward(x, grad_output))
+    }
+
+    fn with_parameters<'a>(&'a self, buffers: Buffers<'a>) -> Buffers<'a> {
+        let buffers = buffers.label(&self.options.label);
+        match self.parameters() {
+            Some(parameters) => buffers.parameters(parameters),
+            None => buffers,
         }
-        buffers
     }
 
     /// gamma and beta, packed; `None` where the layer has neither. Where it has one of them, the other's place is there,

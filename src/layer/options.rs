@@ -7,11 +7,9 @@ use crate::options::{DEFAULT_EPSILON, Running};
 /// The default is PyTorch's `BatchNorm2d(channels)`.
 ///
 /// ```
-/// use wgpu_batchnorm::{LayerOptions, Running, Update};
+/// use wgpu_batchnorm::{LayerOptions, Running};
 ///
-/// let keras = LayerOptions::default()
-///     .epsilon(1e-3)
-///     .running(Some(Running { update: Update::keras_momentum(0.99), ..Running::default() }));
+/// let keras = LayerOptions::default().epsilon(1e-3).running(Some(Running::keras(0.99)));
 /// assert!(keras.gamma && keras.beta);
 /// ```
 #[derive(Clone, Debug, PartialEq)]

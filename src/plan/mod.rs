@@ -312,6 +312,42 @@ impl Plan {
     ///
     /// An empty batch writes zeros to dgamma and dbeta, or adds nothing to them.
     ///
+    /// ```no_run
+    /// use wgpu_batchnorm::{Activation, Backward, Buffers, Gpu, GpuOptions, Kernels, Packed, Plan, Shape, Tensor, Training};
+    ///
+    /// let gpu = Gpu::blocking(&GpuOptions::default())?;
+    /// let kernels = Kernels::new(gpu.device());
+    /// let shape = Shape::channels_first(&[32, 64, 56, 56])?;
+    /// let packed = Packed::new(64);
+    /// let buffers = ["x", "y", "dy", "dx"].map(|name| gpu.zeros(shape.len(), name));
+    /// let [x, y, dy, dx] = &buffers.map(|buffer| buffer.expect("memory"));
+    /// let parameters = gpu.upload(&packed.pack(&[&[1.0; 64], &[0.0; 64]])?, "gamma and beta")?;
+    /// let gradients = gpu.zeros(packed.parameters(), "gradients of gamma and beta")?;
+    /// let saved = gpu.zeros(packed.saved(), "saved")?;
+    ///
+    /// let options = Training::default().activation(Activation::Relu).running(None);
+    /// let forward = Plan::training(kernels.limits(), shape, &options)?.bind(
+    ///     &kernels,
+    ///     Buffers::new(Tensor::whole(x), Tensor::whole(y))
+    ///         .parameters(Tensor::whole(&parameters))
+    ///         .saved(Tensor::whole(&saved)),
+    /// )?;
+    /// let backward = Plan::backward(kernels.limits(), shape, &Backward::from(&options))?.bind(
+    ///     &kernels,
+    ///     Buffers::backward(Tensor::whole(x), Tensor::whole(dy))
+    ///         .parameters(Tensor::whole(&parameters))
+    ///         .saved(Tensor::whole(&saved))
+    ///         .grad_input(Tensor::whole(dx))
+    ///         .grad_parameters(Tensor::whole(&gradients)),
+    /// )?;
+    /// gpu.run("there and back", |pass| {
+    ///     forward.record(pass);
+    ///     // from y to dy: the rest of the network, and its own way back
+    ///     backward.record(pass);
+    /// });
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`PlanError`] for options, limits and shapes that no pass exists for: among them an activation whose gradient cannot
     /// be found from what the options name, and no gradient at all.
@@ -342,7 +378,24 @@ impl Plan {
     /// Plans the statistics of a shard: its moments, 4 words per channel ([`Buffers::moments`](crate::Buffers::moments)).
     ///
     /// The words are the number of values (u32), their mean in two parts (f32, the rounded mean and its remainder) and the
-    /// sum of squared deviations (f32). An empty shard has zeros.
+    /// sum of squared deviations (f32). An empty shard has zeros. [`Plan::training_from_moments`] shows what for.
+    ///
+    /// ```no_run
+    /// use wgpu_batchnorm::{Buffers, Element, Gpu, GpuOptions, Kernels, Plan, Shape, Tensor};
+    ///
+    /// let gpu = Gpu::blocking(&GpuOptions::default())?;
+    /// let kernels = Kernels::new(gpu.device());
+    /// let x = gpu.upload(&[1.0f32, 2.0, 6.0], "x")?;
+    /// let moments = gpu.zeros(4, "moments")?;
+    /// let shape = Shape::channels_last(&[3, 1])?;
+    /// let step = Plan::statistics(kernels.limits(), shape, Element::F32, None)?
+    ///     .bind(&kernels, Buffers::input(Tensor::whole(&x)).moments(Tensor::whole(&moments)))?;
+    /// gpu.run("moments", |pass| step.record(pass));
+    /// let words: Vec<u32> = gpu.blocking_download(Tensor::whole(&moments))?;
+    /// assert_eq!(words[0], 3);
+    /// assert_eq!(words[1..].iter().map(|&bits| f32::from_bits(bits)).collect::<Vec<_>>(), [3.0, 0.0, 14.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`PlanError`] for limits and shapes that no pass exists for.
@@ -362,6 +415,20 @@ impl Plan {
     /// another, each 4 words per channel) to those of all their values
     /// ([`Buffers::moments`](crate::Buffers::moments)). The order of the shards is part of the rounding: the same order gives
     /// the same bits. The values of all shards are at most `u32::MAX` per channel.
+    ///
+    /// ```no_run
+    /// # fn example(gpu: &wgpu_batchnorm::Gpu, kernels: &wgpu_batchnorm::Kernels, collected: &wgpu::Buffer)
+    /// # -> Result<(), Box<dyn std::error::Error>> {
+    /// use wgpu_batchnorm::{Buffers, Plan, Tensor};
+    ///
+    /// // Eight shards of 64 channels: 8 * 64 * 4 words, gathered from wherever they were.
+    /// let merged = gpu.zeros(64 * 4, "moments of all")?;
+    /// let step = Plan::merge(kernels.limits(), 64, 8, None)?
+    ///     .bind(kernels, Buffers::merge(Tensor::whole(collected), Tensor::whole(&merged)))?;
+    /// gpu.run("merge", |pass| step.record(pass));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`PlanError::Shards`] for none, [`PlanError`] for limits that are too small.
@@ -386,7 +453,47 @@ impl Plan {
 
     /// Plans a training forward pass of one shard by the moments of all shards of its batch: as [`Plan::training`], but
     /// the statistics are not the shard's own. They are merged from `shards` moments, one after another in
-    /// [`Buffers::shards`](crate::Buffers::moments); 1 where they are merged already.
+    /// [`Buffers::shards`](crate::Buffers::shards); 1 where they are merged already.
+    ///
+    /// Synchronized batch normalization, here with two halves of a batch on one device. On several, each runs its own
+    /// half and copies its moments to all others in between:
+    ///
+    /// ```no_run
+    /// use wgpu_batchnorm::{Buffers, Gpu, GpuOptions, Kernels, Packed, Plan, Shape, Tensor, Training};
+    ///
+    /// let gpu = Gpu::blocking(&GpuOptions::default())?;
+    /// let kernels = Kernels::new(gpu.device());
+    /// let shape = Shape::channels_first(&[16, 64, 56, 56])?; // a half: 16 of 32 images
+    /// let packed = Packed::new(64);
+    /// let parameters = gpu.upload(&packed.pack(&[&[1.0; 64], &[0.0; 64]])?, "gamma and beta")?;
+    /// let options = Training::default().running(None);
+    ///
+    /// let moments = gpu.zeros(2 * 4 * 64, "moments of both halves")?;
+    /// let statistics = Plan::statistics(kernels.limits(), shape, options.element, None)?;
+    /// let normalize = Plan::training_from_moments(kernels.limits(), shape, 2, &options)?;
+    /// let (mut first, mut second) = (vec![], vec![]);
+    /// for half in 0..2 {
+    ///     let x = gpu.zeros(shape.len(), "x")?;
+    ///     let y = gpu.zeros(shape.len(), "y")?;
+    ///     let saved = gpu.zeros(packed.saved(), "saved, the same for both")?;
+    ///     let own = Tensor::new(&moments, half * 16 * 64, 4 * 64);
+    ///     first.push(statistics.bind(&kernels, Buffers::input(Tensor::whole(&x)).moments(own))?);
+    ///     let buffers = Buffers::new(Tensor::whole(&x), Tensor::whole(&y))
+    ///         .shards(Tensor::whole(&moments))
+    ///         .parameters(Tensor::whole(&parameters))
+    ///         .saved(Tensor::whole(&saved));
+    ///     second.push(normalize.bind(&kernels, buffers)?);
+    /// }
+    /// gpu.run("a synchronized batch norm", |pass| {
+    ///     first.iter().for_each(|step| step.record(pass));
+    ///     // on several devices: the exchange of the moments
+    ///     second.iter().for_each(|step| step.record(pass));
+    /// });
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// Running statistics that shards share are updated by one of them only: the others' options have `running(None)`. Each
+    /// device's own copies stay equal, as every device computes the same from the same moments.
     ///
     /// The number of values is counted on the device. Where it is 1 in all, the unbiased running variance becomes NaN;
     /// where it is 0, the running statistics stay. An empty shard updates its running statistics like the others.
@@ -418,6 +525,41 @@ impl Plan {
     /// Plans the gradients of x and of the residual of one shard, from dgamma and dbeta of the whole batch, which the pass
     /// reads from where [`Plan::backward`] writes them; `values_per_channel` is the batch's. `grad_gamma` and `grad_beta` of
     /// the options have no part in it.
+    ///
+    /// The way back of [`Plan::training_from_moments`], of one half of the batch:
+    ///
+    /// ```no_run
+    /// # fn example(
+    /// #     kernels: &wgpu_batchnorm::Kernels,
+    /// #     shape: wgpu_batchnorm::Shape,
+    /// #     options: &wgpu_batchnorm::Training,
+    /// #     [x, dy, dx, parameters, saved, gradients]: [wgpu_batchnorm::Tensor<'_>; 6],
+    /// #     pass: &mut wgpu::ComputePass<'_>,
+    /// # ) -> Result<(), Box<dyn std::error::Error>> {
+    /// use wgpu_batchnorm::{Backward, Buffers, Gradient, Plan};
+    ///
+    /// let options = Backward::from(options);
+    /// let sums = options.clone().grad_input(Gradient::Skip).grad_residual(Gradient::Skip);
+    /// let sums = Plan::backward(kernels.limits(), shape, &sums)?.bind(
+    ///     kernels,
+    ///     Buffers::backward(x, dy).parameters(parameters).saved(saved).grad_parameters(gradients),
+    /// )?;
+    /// sums.record(pass);
+    /// // The exchange: `gradients` becomes the sum of both halves'. On one device the second half's sums have
+    /// // `Gradient::Add` in place of this.
+    /// let whole_batch = 2 * shape.values_per_channel();
+    /// let input = Plan::backward_from_gradients(kernels.limits(), shape, whole_batch, &options)?.bind(
+    ///     kernels,
+    ///     Buffers::backward(x, dy)
+    ///         .parameters(parameters)
+    ///         .saved(saved)
+    ///         .grad_parameters(gradients)
+    ///         .grad_input(dx),
+    /// )?;
+    /// input.record(pass);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`Plan::backward`].
@@ -570,9 +712,8 @@ fn check_activation(activation: Activation, mask: bool) -> Result<(), PlanError>
             given: activation.slope(),
         });
     }
-    // a mask is made from the output
     if mask
-        && (activation == Activation::None || !activation.gradient_from(crate::Derivative::Output))
+        && (activation == Activation::None || !activation.gradient_from(crate::Derivative::Mask))
     {
         return Err(PlanError::Mask {
             activation: activation.name(),

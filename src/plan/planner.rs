@@ -49,7 +49,7 @@ pub(super) struct Planner<'a> {
     geometry: Geometry,
     /// Values that a window may span.
     window: u64,
-    /// Widest access of values in words, wherever channels start.
+    /// The widest access of values wherever channels start, in whole words.
     words: u64,
     pub parameters: Parameters,
 }
@@ -142,17 +142,18 @@ impl<'a> Planner<'a> {
         let rows = splits.split_rows.div_ceil(lanes.team_rows);
         let columns = splits.split_columns.div_ceil(lanes.team_columns);
         match self.geometry.walk {
-            // two accesses a turn, and the turns of the loops around them
-            Walk::Rows => rows * (columns / 2 + columns / 32 + 4),
-            Walk::Quads => rows * (columns / 2 + 16),
+            // one access a turn or two, and the turns of the loops around them
+            Walk::Rows => rows * (columns + columns / 32 + 4),
+            Walk::Quads => rows * (columns + 16),
             _ => rows + rows / 8 + 8,
         }
     }
 
     /// Whether a lane has four accesses of each row: where every row starts a page, and neighbouring rows' accesses have
-    /// little of the memory system in common.
+    /// little of the memory system in common. With a second tensor to read it is no gain.
     fn is_wide(&self) -> bool {
-        self.geometry.walk == Walk::Columns
+        self.needs.gradients().is_none()
+            && self.geometry.walk == Walk::Columns
             && self.geometry.width == 4
             && self.tuning.team == Team::Lane
             && (16 * self.geometry.row_stride).is_multiple_of(4096)
@@ -279,7 +280,8 @@ impl<'a> Planner<'a> {
                 first_value: (values.start % inner) as u32,
                 ..self.parameters
             };
-            self.push_words(to, stage, values, self.words, 1, parameters);
+            let word = self.needs.element.per_word();
+            self.push_words(to, stage, values, (word, word), 1, parameters);
         }
         Ok(())
     }
@@ -287,15 +289,9 @@ impl<'a> Planner<'a> {
     /// The mask, made of the output.
     pub fn mask(&self, to: &mut Vec<Dispatch>) {
         for values in self.spans() {
-            let accesses = MASK_WORD / self.words;
-            self.push_words(
-                to,
-                Stage::Mask,
-                values,
-                MASK_WORD,
-                accesses + 2,
-                self.parameters,
-            );
+            let turns = MASK_WORD / self.words + 2;
+            let columns = (MASK_WORD, self.words);
+            self.push_words(to, Stage::Mask, values, columns, turns, self.parameters);
         }
     }
 
@@ -305,20 +301,20 @@ impl<'a> Planner<'a> {
         starts.map(|start| start..self.shape.len().min(start + self.window))
     }
 
-    /// A window as one row of columns that have so many values each and take a lane so many turns.
+    /// A window as one row of columns that have so many values each, in accesses of so many, and take a lane so many turns.
     fn push_words(
         &self,
         to: &mut Vec<Dispatch>,
         stage: Stage,
         values: Range<u64>,
-        per_column: u64,
+        (per_column, width): (u64, u64),
         turns: u64,
         parameters: Parameters,
     ) {
         let columns = (values.end - values.start).div_ceil(per_column);
         let geometry = Geometry {
             walk: Walk::Words,
-            width: self.words,
+            width,
             rows: 1,
             groups: 1,
             columns,
@@ -427,9 +423,11 @@ impl<'a> Planner<'a> {
         // long walks down the rows first: each pays for its coefficients once
         let most_rows = rows.div_ceil(u64::from(self.tuning.tile_rows) * lanes.team_rows);
         let values = 4 * u64::from(self.tuning.values_per_workgroup);
-        let wanted = (window.len(&geometry) / values).clamp(1, u64::from(self.tuning.workgroups));
+        // so many that those which run at once are neighbours: rows a power of two apart compete for the same cache sets
+        let most = 8 * u64::from(self.tuning.workgroups);
+        let wanted = (window.len(&geometry) / values).clamp(1, most);
         let row_splits = wanted.min(most_rows);
-        let tile_columns = 4 * lanes.team_columns;
+        let tile_columns = 2 * lanes.team_columns;
         let column_splits = wanted
             .div_ceil(row_splits)
             .min(columns.div_ceil(tile_columns));
@@ -438,8 +436,8 @@ impl<'a> Planner<'a> {
             .next_multiple_of(tile_columns)
             .min(columns);
         let mut split_rows = rows.div_ceil(row_splits);
-        // four columns a turn, and the last ones apart
-        let column_turns = split_columns.div_ceil(tile_columns) + 3;
+        // two columns a turn, and the last one apart
+        let column_turns = split_columns.div_ceil(tile_columns) + 1;
         while split_rows > 1
             && column_turns * (split_rows.div_ceil(lanes.team_rows) + 2) > MOST_TURNS
         {

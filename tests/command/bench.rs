@@ -188,7 +188,7 @@ fn bench_sweeps_the_gradients_of_halves_by_size() {
     assert!(!page.contains("CPU, backward"));
     let report = read_json(&json);
     let points = report["size_sweep"]["points"].as_array().expect("points");
-    assert!(points.len() > 1);
+    assert!(!points.is_empty());
     for point in points {
         assert_eq!(
             (&point["operation"], &point["element"]),

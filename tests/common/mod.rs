@@ -7,18 +7,24 @@
 )]
 
 pub mod arena;
+pub mod cases;
 #[path = "../../src/cli/compare.rs"]
 pub mod compare;
 pub mod device;
 #[path = "../../src/cli/inputs.rs"]
 pub mod inputs;
+pub mod layer_step;
 pub mod messages;
 pub mod problem;
+pub mod sharded;
+pub mod storage;
+pub mod stored;
 
 use wgpu_batchnorm::{Shape, Team, Tuning};
 
 pub use device::{Device, bare, unlimited, with_subgroups};
 pub use inputs::{Distribution, Random};
+pub use layer_step::{InPlace, LayerStep, Memory, Outcome};
 pub use problem::{Placement, Problem, Refusal, State, Statistics, Target, Workspace};
 
 pub fn shape(outer: u64, channels: u64, inner: u64) -> Shape {

@@ -33,28 +33,28 @@ fn merging_partials_matters() {
             "return bitcast<f32>(part.y) + bitcast<f32>(part.z);",
             "return bitcast<f32>(part.z);",
         ),
-        edit(RowsSplitTeams, "combine(invocation, total)", "total"),
+        edit(
+            RowsSplitTeams,
+            "combine(invocation, gather_partials(work, frame))",
+            "gather_partials(work, frame)",
+        ),
         edit(
             Rows(Split),
             "finalize(work.group, frame",
             "finalize(0u, frame",
         ),
+        edit(Rows(Split), "bitcast<U>(c.shift)", "bitcast<U>(c.scale)"),
         edit(
             Rows(Split),
-            "store_coefficients(2u, work.group, coefficients.shift)",
-            "store_coefficients(2u, work.group, coefficients.scale)",
-        ),
-        edit(
-            Rows(Split),
-            "store_coefficients(0u, work.group",
-            "store_coefficients(1u, work.group",
+            "store_channel(work.group, channel)",
+            "store_channel(0u, channel)",
         ),
         edit(
             ColumnsCoefficients,
-            "store_coefficients(2u, group, coefficients.shift)",
-            "store_coefficients(2u, group, coefficients.mean)",
+            "store_channel(group, channel)",
+            "store_channel(0u, channel)",
         ),
-        edit(ColumnsCoefficients, "if !work.leads", "if work.leads"),
+        edit(ColumnsCoefficients, "if work.leads", "if !work.leads"),
     ]);
 }
 
@@ -64,8 +64,8 @@ fn finalize_matters() {
         // the mean's remainder
         edit(
             RowsFarOff(Whole),
-            "let remainder = (larger - mean) + smaller;",
-            "let remainder = M(0.0);",
+            "ExactMean(mean, (larger - mean) + smaller)",
+            "ExactMean(mean, M(0.0))",
         ),
         edit(
             RowsFarOff(Whole),
@@ -84,24 +84,24 @@ fn finalize_matters() {
         ),
         edit(
             RowsFarOff(Whole),
-            "frame_larger = abs(frame) >= abs(moments.mean)",
-            "frame_larger = abs(frame) < abs(moments.mean)",
+            "frame_larger = abs(frame) >= abs(from_frame)",
+            "frame_larger = abs(frame) < abs(from_frame)",
         ),
         edit(
             RowsFarOff(Split),
-            "let mean = opaque(frame + moments.mean);",
+            "let mean = opaque(frame + from_frame);",
             "let mean = opaque(frame);",
         ),
         // statistics
         edit(
             Rows(Whole),
-            "moments.m2 * params.inverse_count",
+            "moments.m2 * inverse_count(moments.count)",
             "moments.m2",
         ),
         // a maximum hides what is not a number
         edit(
             RowsNan(Whole),
-            "let variance = moments.m2 * params.inverse_count;",
+            "let variance = moments.m2 * inverse_count(moments.count);",
             "let variance = max(moments.m2, 0.0) * params.inverse_count;",
         ),
         edit(
@@ -142,8 +142,8 @@ fn finalize_matters() {
             "store_running(1u, group, running_variance +",
             "store_running(1u, group, running_mean +",
         ),
-        edit(Rows(Whole), "variance * params.bessel", "variance"),
-        edit(Biased, "variance * params.bessel", "variance * 1.1"),
+        edit(Rows(Whole), "variance * bessel(moments.count)", "variance"),
+        edit(Biased, "variance * bessel(moments.count)", "variance * 1.1"),
         // gamma and beta
         edit(
             Rows(Whole),
@@ -155,16 +155,16 @@ fn finalize_matters() {
             "load_beta(group) - remainder",
             "load_gamma(group) - remainder",
         ),
-        edit(Bare, "U(0x3f800000u)", "U(0u)"),
+        edit(Bare, "return M(1.0); }", "return M(0.0); }"),
         edit(
             Columns(Split),
-            "params.vector_stride",
-            "(params.vector_stride + 4u)",
+            "1u * (params.vector_stride",
+            "1u * (params.vector_stride + 4u",
         ),
         edit(
             Rows(Whole),
-            "normalize(work, finalize(work.group,",
-            "normalize(work, finalize(work.group / 2u,",
+            "apply(work, finalize(work.group,",
+            "apply(work, finalize(work.group / 2u,",
         ),
     ]);
 }

@@ -18,16 +18,16 @@ fn the_geometry_matters() {
         edit(Windows, "params.first_group + group", "group"),
         edit(Windows, "params.first_split + split", "split"),
         // wrong place in the tensors
-        edit(RowsUnaligned, "work.x = params.x + group", "work.x = group"),
+        edit(RowsUnaligned, "Starts(params.x", "Starts(0u"),
         edit(
             RowsUnaligned,
-            "work.y = params.y + group",
-            "work.y = params.x + group",
+            "Starts(params.x, params.y",
+            "Starts(params.x, params.x",
         ),
         edit(
             Rows(Split),
-            "work.x = params.x + group * params.group_stride",
-            "work.x = params.x",
+            "work.start = group * params.group_stride",
+            "work.start = 0u",
         ),
         // wrong splits and wrong ends
         edit(

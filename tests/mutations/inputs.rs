@@ -1,14 +1,19 @@
 //! What edited texts compute: a small problem for each path through the kernels.
 
-use wgpu_batchnorm::{Running, RunningVariance, Tuning, Update};
+use wgpu_batchnorm::{
+    Activation, Derivative, Element, Gradient, Kernels, Running, RunningVariance, Statistics,
+    Tuning, Update,
+};
 
+use crate::common::sharded::{Merging, compute};
+use crate::common::storage::{check_pack, check_unpack, text_of};
 use crate::common::{
-    Device, Distribution, Placement, Problem, Target, bare, lanes, shape, split, teams, whole,
-    with_subgroups,
+    Device, Distribution, LayerStep, Placement, Problem, Target, bare, lanes, shape, split, teams,
+    whole, with_subgroups,
 };
 
 /// What is computed by an edited text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Input {
     Rows(Path),
     /// Partials and units that lanes share.
@@ -47,9 +52,114 @@ pub enum Input {
     Biased,
     /// Neither gamma nor beta.
     Bare,
+    /// Both passes.
+    Gradients(Layout, Path),
+    /// The same with means of a million, and an activation that is found from the input.
+    GradientsFarOff(Path),
+    /// Splits of rows that lanes share.
+    GradientsSplitTeams,
+    /// Statistics that are fixed.
+    Frozen(Layout),
+    /// An activation and a residual.
+    Activated(Function, Derivative, Path),
+    /// Gradients that are added to what was there, twice.
+    Added(Path),
+    /// No values at all.
+    Empty,
+    /// Both passes of halves; with an odd number in a row.
+    Halves(Element),
+    OddHalves(Element),
+    /// Odd halves and masks in bindings of 8 KiB.
+    OddHalvesWindows,
+    MaskWindows,
+    /// A batch in several places; merged apart or by each; with nothing in some; with means of a million.
+    Shards(Merging),
+    ShardsFarOff(Merging),
+    /// The storage shaders alone.
+    Pack(Element),
+    Unpack(Element),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// How a tensor of the backward pass is walked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Layout {
+    Rows,
+    /// One row for a lane.
+    LongRow,
+    Columns,
+    /// Coefficients in a dispatch of their own.
+    ColumnsApart,
+    Quads,
+    /// Planes of which a channel has several accesses.
+    QuadsWide,
+    Windows,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Function {
+    Relu,
+    LeakyRelu,
+    Relu6,
+    Silu,
+    Gelu,
+    GeluTanh,
+}
+
+impl Function {
+    fn activation(self) -> Activation {
+        match self {
+            Self::Relu => Activation::Relu,
+            Self::LeakyRelu => Activation::LeakyRelu { slope: 0.25 },
+            Self::Relu6 => Activation::Relu6,
+            Self::Silu => Activation::Silu,
+            Self::Gelu => Activation::Gelu,
+            Self::GeluTanh => Activation::GeluTanh,
+        }
+    }
+}
+
+/// What an input is checked by.
+pub enum Subject {
+    Forward(Problem),
+    Both(LayerStep),
+    Sharded(LayerStep, &'static [u64], Merging),
+    Pack(Element),
+    Unpack(Element),
+}
+
+/// A change of a shader's text.
+pub type Change = Box<dyn Fn(&str) -> String + Send + Sync>;
+
+impl Subject {
+    /// What is wrong with what the device computes by texts that are changed.
+    pub fn check(&self, device: &Device, change: Option<Change>) -> Result<(), String> {
+        let possible = "a problem that can be computed";
+        let text = |element| match &change {
+            Some(change) => change(text_of(element)),
+            None => text_of(element).to_owned(),
+        };
+        match self {
+            Self::Pack(element) => return check_pack(*element, &text(*element)),
+            Self::Unpack(element) => return check_unpack(*element, &text(*element)),
+            _ => {}
+        }
+        let device = match change {
+            Some(change) => &Device {
+                kernels: Kernels::edited(device.gpu.device(), change),
+                ..device.clone()
+            },
+            None => device,
+        };
+        match self {
+            Self::Forward(problem) => problem.check(device).expect(possible).map(|_| ()),
+            Self::Both(step) => step.check(device).expect(possible).map(|_| ()),
+            Self::Sharded(step, cut, merging) => compute(step, cut, *merging, device).compare(step),
+            Self::Pack(_) | Self::Unpack(_) => Ok(()),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Path {
     Whole,
     Split,
@@ -98,8 +208,130 @@ const OUTLIER: Distribution = Distribution::Outlier {
 };
 
 impl Input {
-    /// The problem, and the device whose limits it is planned for.
-    pub fn problem(self) -> (Problem, Device) {
+    /// What is checked, and the device whose limits it is planned for.
+    pub fn subject(self) -> (Subject, Device) {
+        if let Some((step, device)) = self.step() {
+            return (Subject::Both(step), device);
+        }
+        match self {
+            Self::Shards(merging) => {
+                let step = LayerStep::new(shape(11, 5, 36), Activation::Silu, 1);
+                let step = step.tuned(split(lanes())).prepared();
+                (Subject::Sharded(step, &[4, 0, 7], merging), bare().clone())
+            }
+            Self::ShardsFarOff(merging) => {
+                let step = LayerStep::new(shape(11, 4, 52), Activation::None, 1);
+                let step = step.distributed(FAR_OFF, 3).tuned(split(lanes()));
+                let cut = &[0, 11, 0];
+                (
+                    Subject::Sharded(step.prepared(), cut, merging),
+                    bare().clone(),
+                )
+            }
+            Self::Pack(element) => (Subject::Pack(element), bare().clone()),
+            Self::Unpack(element) => (Subject::Unpack(element), bare().clone()),
+            _ => {
+                let (problem, device) = self.problem();
+                (Subject::Forward(problem), device)
+            }
+        }
+    }
+
+    /// Both passes, where that is what is checked.
+    fn step(self) -> Option<(LayerStep, Device)> {
+        let step = |(outer, channels, inner), activation| {
+            LayerStep::new(shape(outer, channels, inner), activation, 1)
+        };
+        let none = Activation::None;
+        let rows = (7, 5, 279);
+        let layout = |layout: Layout, path: Path| {
+            let tuning = path.tuning();
+            let (sizes, tuning) = match layout {
+                Layout::Rows => (rows, tuning),
+                Layout::LongRow => ((1, 1, 6001), Tuning { block: 1, ..tuning }),
+                Layout::Columns => ((1213, 12, 1), tuning),
+                Layout::ColumnsApart => {
+                    let fused_bytes = 0;
+                    (
+                        (1213, 12, 1),
+                        Tuning {
+                            fused_bytes,
+                            ..tuning
+                        },
+                    )
+                }
+                Layout::Quads => ((29, 8, 9), tuning),
+                Layout::QuadsWide => ((5, 8, 29), tuning),
+                Layout::Windows => ((3, 200, 21), lanes()),
+            };
+            step(sizes, none).tuned(tuning)
+        };
+        let windows = || bare().limited(|limits| limits.binding_bytes = 8 << 10);
+        let fixed = |step: LayerStep| step.with(|options| options.statistics(Statistics::Fixed));
+        let (step, device) = match self {
+            Self::Gradients(Layout::Windows, path) => (layout(Layout::Windows, path), windows()),
+            Self::Gradients(of, path) => (layout(of, path), path.device().clone()),
+            Self::GradientsFarOff(path) => {
+                let step = step(rows, Activation::Silu).distributed(FAR_OFF, 1);
+                (step.tuned(path.tuning()), path.device().clone())
+            }
+            Self::GradientsSplitTeams => (step(rows, none).tuned(split(teams(64))), bare().clone()),
+            Self::Frozen(of) => {
+                let mut step = fixed(layout(of, Whole)).residual();
+                step.options.epsilon = 0.1;
+                (step, bare().clone())
+            }
+            Self::Activated(function, derivative, path) => {
+                let mut step = step((7, 5, 30), function.activation()).residual();
+                for gamma in &mut step.gamma {
+                    *gamma *= 3.0;
+                }
+                let step = step.with(|options| options.derivative(derivative));
+                (step.tuned(path.tuning()), path.device().clone())
+            }
+            Self::Added(path) => {
+                let add = Gradient::Add;
+                let mut step = step((7, 5, 30), none).residual();
+                step = step.with(|options| {
+                    let options = options.grad_input(add).grad_residual(add);
+                    options.grad_gamma(add).grad_beta(add)
+                });
+                step.repeats = 2;
+                (step.tuned(path.tuning()), path.device().clone())
+            }
+            Self::Empty => (step((0, 3, 5), none), bare().clone()),
+            Self::Halves(element) => {
+                let step = step((7, 5, 36), Activation::Relu).residual();
+                let step = step.with(|options| options.element(element));
+                (step.tuned(split(lanes())), bare().clone())
+            }
+            Self::OddHalves(element) => {
+                let add = Gradient::Add;
+                let step = step((3, 5, 7), Activation::Relu).residual();
+                let step = step.with(|options| {
+                    let options = options.element(element).derivative(Derivative::Mask);
+                    options.grad_input(add).grad_residual(add)
+                });
+                (step.tuned(split(teams(256))), bare().clone())
+            }
+            Self::OddHalvesWindows => {
+                let step = step((3, 201, 21), Activation::Relu);
+                let step =
+                    step.with(|options| options.element(Element::F16).derivative(Derivative::Mask));
+                (step.tuned(lanes()), windows())
+            }
+            Self::MaskWindows => {
+                let step = step((3, 200, 21), Activation::Relu);
+                let step = step.with(|options| options.derivative(Derivative::Mask));
+                (step.tuned(lanes()), windows())
+            }
+            _ => return None,
+        };
+        Some((step.prepared(), device))
+    }
+
+    /// A forward pass alone.
+    fn problem(self) -> (Problem, Device) {
         let on =
             |problem: Problem, path: Path| (problem.tuned(path.tuning()), path.device().clone());
         // lengths with tails of every kind
@@ -209,6 +441,7 @@ impl Input {
                 (problem.gamma, problem.beta) = (None, None);
                 on(problem, Whole)
             }
+            _ => unreachable!("a forward pass alone"),
         }
     }
 
@@ -216,8 +449,10 @@ impl Input {
     pub fn is_possible(self) -> bool {
         let sizes = with_subgroups().limits.subgroups;
         match self {
-            Self::Rows(Subgroups) => sizes.is_some(),
-            Self::Rows(Subgroup) => sizes.is_some_and(|sizes| sizes.min == sizes.max),
+            Self::Rows(Subgroups) | Self::Gradients(_, Subgroups) => sizes.is_some(),
+            Self::Rows(Subgroup) | Self::Gradients(_, Subgroup) => {
+                sizes.is_some_and(|sizes| sizes.min == sizes.max)
+            }
             _ => true,
         }
     }

@@ -72,7 +72,7 @@ fn moments_matter() {
             "return (v.x + v.y) + v.z",
         ),
         // combining lanes
-        edit(Rows(Whole), "return moments;", "return no_moments();"),
+        edit(Rows(Whole), "return gathered;", "return no_moments();"),
         edit(
             Rows(Workgroup),
             "half >= UNITS_ACROSS",
@@ -95,18 +95,18 @@ fn moments_matter() {
         ),
         edit(
             Rows(Subgroups),
-            "subgroup_moments[invocation.subgroup] = mine",
-            "subgroup_moments[invocation.subgroup] = moments",
+            "subgroup_results[invocation.subgroup] = mine",
+            "subgroup_results[invocation.subgroup] = gathered",
         ),
         edit(
             Rows(Subgroups),
-            "merge(total, subgroup_moments[i])",
-            "subgroup_moments[i]",
+            "merge(total, subgroup_results[i])",
+            "subgroup_results[i]",
         ),
         edit(
             Rows(Subgroup),
-            "return combine_subgroup(moments);",
-            "return moments;",
+            "return combine_subgroup(gathered);",
+            "return gathered;",
         ),
         edit(
             Rows(Subgroup),

@@ -12,24 +12,20 @@ fn normalize_matters() {
         // the mean folded into the shift
         edit(
             RowsFarOff(Whole),
-            "(x - coefficients.mean) * coefficients.scale + coefficients.shift",
-            "x * coefficients.scale + (coefficients.shift - coefficients.mean * coefficients.scale)",
+            "(loaded.x - c.mean) * c.scale + c.shift",
+            "loaded.x * c.scale + (c.shift - c.mean * c.scale)",
         ),
-        edit(
-            Rows(Whole),
-            "* coefficients.scale + coefficients.shift",
-            "* coefficients.scale",
-        ),
+        edit(Rows(Whole), "* c.scale + c.shift", "* c.scale"),
         // coefficients of the stage before, of given statistics
         edit(
             Rows(Split),
-            "load_coefficients(1u, group), load_coefficients(2u, group)",
-            "load_coefficients(2u, group), load_coefficients(1u, group)",
+            "params.coefficients + 1u * params.vector_stride",
+            "params.coefficients + 2u * params.vector_stride",
         ),
         edit(
             RowsInference,
-            "Coefficients(load_mean(group), scale, load_beta(group))",
-            "Coefficients(load_mean(group), load_beta(group), scale)",
+            "Channel(load_mean(group), scale, load_beta(group))",
+            "Channel(load_mean(group), load_beta(group), scale)",
         ),
         edit(
             RowsInference,
@@ -46,67 +42,45 @@ fn normalize_matters() {
             "let scale = load_gamma(group) *",
             "let scale = load_beta(group) *",
         ),
+        edit(RowsInference, "channel_of(work.group)", "channel_of(0u)"),
+        edit(QuadsInference, "channel_of(work.group)", "channel_of(0u)"),
+        // by rows: the second of two accesses, the last of an odd number
+        edit(RowsOutlier(Whole), "store(at, i + step, b, c);", ""),
         edit(
             RowsInference,
-            "coefficients(work.group)",
-            "coefficients(0u)",
+            "for (; i < end; i += step)",
+            "for (; i + step < end; i += step)",
         ),
-        edit(
-            QuadsInference,
-            "coefficients(work.group)",
-            "coefficients(0u)",
-        ),
-        // by rows: the second of two accesses, the last of an odd number
-        edit(
-            RowsOutlier(Whole),
-            "store_y(y + i + step, apply(b, coefficients));",
-            "",
-        ),
-        edit(RowsInference, "if i < end", "if i > end"),
         edit(RowsInference, "row += TEAM_ROWS", "row += 2u * TEAM_ROWS"),
-        edit(
-            Rows(Whole),
-            "let y = work.y - work.x;",
-            "let y = work.y - work.x + 1u;",
-        ),
         // by columns, fused
+        edit(Columns(Whole), "store(at, i + step, x1, c);", ""),
         edit(
             Columns(Whole),
-            "store_y(y + i + 3u * j, apply(d, coefficients));",
-            "",
+            "store(at, i, x0, c);",
+            "store(at, i, x1, c);",
         ),
-        edit(
-            Columns(Whole),
-            "store_y(y + i + 2u * j, apply(c, coefficients));",
-            "store_y(y + i + 2u * j, apply(b, coefficients));",
-        ),
-        edit(
-            Columns(Whole),
-            "store_y(y + i, apply(load_x(i), coefficients));",
-            "",
-        ),
+        edit(Columns(Whole), "store(at, i, load(at, i), c);", ""),
         // by columns, on their own
         edit(
             ColumnsInference,
-            "coefficients(params.first_column + column + TEAM_COLUMNS)",
-            "coefficients(params.first_column + column)",
+            "channel_of(group + TEAM_COLUMNS)",
+            "channel_of(group)",
         ),
         edit(
             ColumnsInference,
-            "let c = coefficients(params.first_column + column);",
-            "let c = coefficients(0u);",
+            "let c = spread(channel_of(params.first_column + column));",
+            "let c = spread(channel_of(0u));",
         ),
         edit(
             ColumnsInference,
-            "store_y(y + i + 3u * TEAM_COLUMNS, apply(x3, c3));",
-            "store_y(y + i + 3u * TEAM_COLUMNS, apply(x3, c2));",
+            "store(at, i + TEAM_COLUMNS, x1, c1);",
+            "store(at, i + TEAM_COLUMNS, x1, c0);",
         ),
-        edit(ColumnsInference, "store_y(y + i + step, apply(x1, c));", ""),
-        edit(ColumnsInference, "if i < end", "if i > end"),
+        edit(ColumnsInference, "store(at, i + step, x1, c);", ""),
         edit(
             ColumnsInference,
-            "for (; column < work.column_end; column += TEAM_COLUMNS)",
-            "for (; column < work.column_end; column += 2u * TEAM_COLUMNS)",
+            "for (; i < end; i += step)",
+            "for (; i + step < end; i += step)",
         ),
     ]);
 }

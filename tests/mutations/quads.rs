@@ -37,19 +37,19 @@ fn quads_matter() {
         ),
         edit(
             QuadsApart(Whole),
-            "load_x_value(i + access.w, part.w)",
-            "load_x_value(i + access.x, part.x)",
+            "load_x_value(at, i + access.w, part.w)",
+            "load_x_value(at, i + access.x, part.x)",
         ),
         // sums
         edit(
             Quads(Whole),
-            "load_x(i - 1u) - center, position >= vec4(quarter.before)",
-            "load_x(i - 1u) - center, position > vec4(quarter.before)",
+            "load_x(at, i - 1u) - center, position >= vec4(quarter.before)",
+            "load_x(at, i - 1u) - center, position > vec4(quarter.before)",
         ),
         edit(
             Quads(Whole),
-            "load_x(end) - center, position < vec4(quarter.after)",
-            "load_x(end) - center, position <= vec4(quarter.after)",
+            "load_x(at, end) - center, position < vec4(quarter.after)",
+            "load_x(at, end) - center, position <= vec4(quarter.after)",
         ),
         edit(QuadsWide, "sums.sum += a + b;", "sums.sum += a;"),
         edit(
@@ -57,7 +57,7 @@ fn quads_matter() {
             "sums.squares += a * a + b * b;",
             "sums.squares += a * a;",
         ),
-        edit(Quads(Split), "add(&sums, load_x(i) - center);", ""),
+        edit(Quads(Split), "add(&sums, load_x(at, i) - center);", ""),
         edit(
             Quads(Split),
             "(*sums).squares += a * a;",
@@ -77,33 +77,29 @@ fn quads_matter() {
         // normalizing
         edit(
             Quads(Whole),
-            "of_channel(coefficients, k)",
-            "of_channel(coefficients, 0u)",
+            "let own = spread_one(channel, k);",
+            "let own = spread_one(channel, 0u);",
         ),
         edit(
             Quads(Whole),
-            "component(all.shift, k)",
-            "component(all.scale, k)",
+            "component(c.shift, k)",
+            "component(c.scale, k)",
         ),
         edit(
             QuadsWide,
-            "store_y(y + i + 1u, (b - own.mean)",
-            "store_y(y + i + 1u, (a - own.mean)",
+            "store(at, i + 1u, b, own);",
+            "store(at, i + 1u, a, own);",
         ),
+        edit(Quads(Whole), "store(at, i, load(at, i), own);", ""),
         edit(
             Quads(Whole),
-            "store_y(y + i, (load_x(i) - own.mean) * own.scale + own.shift);",
+            "store(at, end, load(at, end), spread_positions(channel, position));",
             "",
         ),
         edit(
             Quads(Whole),
-            "normalize_shared(end, y + end, coefficients, (end - start) * 4u);",
-            "",
-        ),
-        edit(
-            Quads(Whole),
-            "coefficients, (end - start) * 4u)",
-            "coefficients, (end - start) * 4u + 1u)",
+            "+ (end - start) * 4u;",
+            "+ (end - start) * 4u + 1u;",
         ),
         edit(
             Quads(Whole),
@@ -118,15 +114,10 @@ fn rows_through_all_channels_matter() {
     assert_noticed(&[
         edit(
             Planes,
-            "coefficients(channel + u32(own < WIDTH))",
-            "coefficients(channel)",
+            "channel_of(channel + u32(own < WIDTH))",
+            "channel_of(channel)",
         ),
         edit(Planes, ">= vec4(own)", "> vec4(own)"),
-        edit(
-            Planes,
-            "(x - plane.mean) * plane.scale + plane.shift",
-            "(x - plane.mean) * plane.scale",
-        ),
         edit(
             Planes,
             "(params.first_column + work.column) * WIDTH",
@@ -139,17 +130,13 @@ fn rows_through_all_channels_matter() {
         ),
         edit(Planes, "TEAM_COLUMNS * WIDTH / params.inner", "0u"),
         edit(Planes, "TEAM_COLUMNS * WIDTH % params.inner", "0u"),
+        edit(Planes, "store(at, i + 3u * step, d, plane);", ""),
         edit(
             Planes,
-            "store_y(y + i + 3u * step, apply_plane(d, plane));",
-            "",
+            "store(at, i + 2u * step, c, plane);",
+            "store(at, i + 2u * step, d, plane);",
         ),
-        edit(
-            Planes,
-            "store_y(y + i + 2u * step, apply_plane(c, plane));",
-            "store_y(y + i + 2u * step, apply_plane(d, plane));",
-        ),
-        edit(Planes, "store_y(y + i, apply_plane(load_x(i), plane));", ""),
+        edit(Planes, "store(at, i, load(at, i), plane);", ""),
         edit(Planes, "select(0u, params.inner, over)", "0u"),
         edit(Planes, "channels_on + u32(over)", "channels_on"),
     ]);

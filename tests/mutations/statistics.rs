@@ -13,23 +13,23 @@ fn frames_matter() {
         // frames
         edit(
             RowsOutlier(Whole),
-            "load_x_value(work.x + middle, 0u)",
-            "load_x_value(work.x + first, 0u)",
+            "load_x_value(at, work.start + middle, 0u)",
+            "load_x_value(at, work.start + first, 0u)",
         ),
         edit(
             RowsOutlier(Whole),
-            "load_x_value(work.x + last, WIDTH - 1u)",
-            "load_x_value(work.x + first, 0u)",
+            "load_x_value(at, work.start + last, WIDTH - 1u)",
+            "load_x_value(at, work.start + first, 0u)",
         ),
         edit(
             ColumnsOutlier(Whole),
-            "load_x(work.x + middle * params.row_stride)",
-            "load_x(work.x + first * params.row_stride)",
+            "load_x(at, work.start + middle * params.row_stride)",
+            "load_x(at, work.start + first * params.row_stride)",
         ),
         edit(
             ColumnsOutlier(Whole),
-            "load_x(work.x + last * params.row_stride)",
-            "load_x(work.x + first * params.row_stride)",
+            "load_x(at, work.start + last * params.row_stride)",
+            "load_x(at, work.start + first * params.row_stride)",
         ),
     ]);
 }
@@ -53,13 +53,13 @@ fn statistics_by_rows_matter() {
         edit(Rows(Whole), "if count > 0u", "if count > 1000u"),
         edit(
             Rows(Whole),
-            "let a = load_x(i) - center;",
-            "let a = load_x(i);",
+            "let a = load_x(at, i) - center;",
+            "let a = load_x(at, i);",
         ),
         edit(
             Rows(Split),
-            "i = work.x + row * row_stride + work.column;",
-            "i = work.x + row * row_stride;",
+            "i = work.start + row * row_stride + work.column;",
+            "i = work.start + row * row_stride;",
         ),
         edit(
             RowsFarOff(Whole),
@@ -75,8 +75,8 @@ fn statistics_by_columns_matter() {
         // by columns
         edit(
             Columns(Whole),
-            "load_x(i + 3u * step) - center",
-            "load_x(i + 2u * step) - center",
+            "load_x(at, i + 3u * step) - center",
+            "load_x(at, i + 2u * step) - center",
         ),
         edit(
             Columns(Whole),
@@ -106,15 +106,11 @@ fn statistics_by_columns_matter() {
 fn page_strided_rows_matter() {
     assert_noticed(&[
         // four accesses to a lane
+        edit(Wide(Split), "/ UNITS_ACROSS * (3u * UNITS_ACROSS)", "* 0u"),
         edit(
             Wide(Split),
-            "unit / UNITS_ACROSS * (3u * UNITS_ACROSS)",
-            "0u",
-        ),
-        edit(
-            Wide(Split),
-            "load_x(i + 3u * APART)",
-            "load_x(i + 2u * APART)",
+            "load_x(at, i + 3u * APART)",
+            "load_x(at, i + 2u * APART)",
         ),
         edit(
             Wide(Split),
@@ -149,15 +145,11 @@ fn page_strided_rows_matter() {
             "frame.d, moments.d, true)",
             "frame.d, moments.c, true)",
         ),
+        edit(Wide(Whole), "store(at, i + 2u * APART, x2, c2);", ""),
         edit(
             Wide(Whole),
-            "store_y(y + i + 2u * APART, apply(x2, c2));",
-            "",
-        ),
-        edit(
-            Wide(Whole),
-            "store_y(y + i + 3u * APART, apply(x3, c3));",
-            "store_y(y + i + 3u * APART, apply(x3, c2));",
+            "store(at, i + 3u * APART, x3, c3);",
+            "store(at, i + 3u * APART, x3, c2);",
         ),
     ]);
 }

@@ -116,7 +116,11 @@ impl<'a> Contender<'a> {
         let goal = goal.as_secs_f64();
         let mut times = 1;
         loop {
-            let elapsed = self.time(stopwatch, times)?.wall;
+            let mut elapsed = self.time(stopwatch, times)?.wall;
+            // What a busy host delays looks long once, and not again.
+            if elapsed >= goal && elapsed < 16.0 * goal {
+                elapsed = elapsed.min(self.time(stopwatch, times)?.wall);
+            }
             if elapsed >= goal || times >= MOST_REPETITIONS {
                 return Ok((times, elapsed));
             }

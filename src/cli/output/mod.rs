@@ -28,7 +28,7 @@ pub fn print(text: &str) -> Result<()> {
     }
 }
 
-/// Says on standard error what went wrong, styled as [`print`] does.
+/// Says on standard error what went wrong, styled as [`print()`] does.
 pub fn print_error(error: impl Display) {
     let error = plain(&error.to_string());
     // Where standard error is closed nobody listens.

@@ -191,7 +191,7 @@ impl Accessors<'_> {
         let word = format!("slot{n}[at.{name} + i]");
         let load = match (half, width) {
             (false, _) => format!("bitcast<V>({word})"),
-            (true, 4) => format!("vec4(unpack({word}.x), unpack({word}.y))"),
+            (true, 4) => format!("unpack4({word})"),
             (true, 2) => format!("unpack({word})"),
             // two values to a word
             (true, _) => format!("unpack(slot{n}[(at.{name} + i) / 2u])[(at.{name} + i) % 2u]"),

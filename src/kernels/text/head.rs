@@ -36,6 +36,16 @@ pub(super) fn head(kernel: &Kernel, needs: &Needs, slots: &[Slot]) -> String {
     line(format_args!("const WIDTH: u32 = {}u;", kernel.width));
     line(format_args!("// channels of a unit"));
     line(format_args!("const CHANNELS: u32 = {}u;", kernel.channels));
+    let roles = kernel.stage.roles(needs);
+    let tensors = roles
+        .iter()
+        .filter(|(role, _)| role.has_shape_of_x())
+        .count();
+    line(format_args!(
+        "// whether two accesses of each tensor are in flight: of more tensors than three, a processor's cache of decoded\n\
+         // instructions would not hold the loop"
+    ));
+    line(format_args!("const PAIRS: bool = {};", tensors <= 3));
     let forward = needs.forward();
     line(format_args!("const RESIDUAL: bool = {};", needs.residual));
     if needs.gradients().is_some() {

@@ -232,7 +232,6 @@ fn forward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs) 
 }
 
 fn backward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs) {
-    let wide = kernel.walk == Walk::Wide;
     let mut sums = vec![shader!("backward/sums.wgsl")];
     sums.extend(combine(kernel, shader!("backward/subgroup_sums.wgsl")));
     let channel = [
@@ -258,17 +257,8 @@ fn backward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs)
     let gather: &[_] = match kernel.walk {
         Walk::Rows => &[shader!("backward/gather/rows.wgsl")],
         Walk::Columns => &[shader!("backward/gather/columns.wgsl")],
-        Walk::Wide => &[
-            shader!("walk/wide.wgsl"),
-            shader!("backward/wide/gather.wgsl"),
-        ],
         Walk::Quads => &[shader!("backward/gather/quads.wgsl")],
-        Walk::Planes | Walk::Words => &[],
-    };
-    let units = if wide {
-        shader!("backward/wide/finish.wgsl")
-    } else {
-        shader!("backward/sums_of_units.wgsl")
+        Walk::Wide | Walk::Planes | Walk::Words => &[],
     };
     match kernel.stage {
         Stage::GradientSums | Stage::GradientCoefficients => {
@@ -282,7 +272,7 @@ fn backward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs)
                 shader!("backward/coefficients.wgsl")
             });
             files.extend(gather);
-            files.push(units);
+            files.push(shader!("backward/sums_of_units.wgsl"));
         }
         Stage::GradientFinalize => {
             files.extend(sums);
@@ -302,11 +292,7 @@ fn backward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs)
             files.extend(element);
             files.extend(gather);
             files.push(apply(kernel.walk));
-            files.push(if wide {
-                shader!("backward/wide/fused.wgsl")
-            } else {
-                shader!("backward/fused.wgsl")
-            });
+            files.push(shader!("backward/fused.wgsl"));
         }
         _ => {
             files.push(shader!("combine/nothing.wgsl"));

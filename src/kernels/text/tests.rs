@@ -81,7 +81,7 @@ fn kernels(stages: &[Stage], element: Element) -> Vec<Kernel> {
         words
             && (!stage.is_finalize()
                 || (kernel.walk, kernel.width) == (Walk::Rows, 1))
-            && (kernel.walk != Walk::Wide || !stage.is_elementwise())
+            && (kernel.walk != Walk::Wide || (!stage.is_elementwise() && FORWARD.contains(&stage)))
             && (kernel.walk != Walk::Planes || stage.is_elementwise())
             && (kernel.combine == Combine::Lane || !stage.is_elementwise())
             && (kernel.width != 2 || half)

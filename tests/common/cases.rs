@@ -1,0 +1,97 @@
+//! What property tests draw cases from, and the branches of plans in words.
+
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
+use wgpu_batchnorm::{Team, Tuning};
+
+use super::{Refusal, with_subgroups};
+
+/// Outer, channels, inner.
+pub fn sizes() -> impl Strategy<Value = (u64, u64, u64)> {
+    prop_oneof![
+        // anything small
+        4 => (1u64..7, 1u64..20, 1u64..60),
+        // long rows, of vec4 and of single values
+        2 => (1u64..4, 1u64..4, 200u64..4000),
+        2 => (1u64..4, 1u64..4, (50u64..1000).prop_map(|fours| 4 * fours)),
+        // channels-last
+        2 => (1u64..300, 1u64..70, Just(1u64)),
+        2 => (1u64..300, (1u64..20).prop_map(|fours| 4 * fours), Just(1u64)),
+        2 => (30u64..900, Just(4u64), Just(1u64)),
+        // rows of whole pages
+        1 => (1u64..40, Just(1024u64), Just(1u64)),
+        // odd planes of channels in fours
+        2 => (1u64..60, (1u64..5).prop_map(|fours| 4 * fours), (0u64..13).prop_map(|n| 2 * n + 3)),
+        // nothing
+        1 => select(vec![(0u64, 3u64, 5u64), (2, 3, 0), (0, 8, 1), (4, 0, 2)]),
+        // one value
+        1 => (Just(1u64), 1u64..20, Just(1u64)),
+    ]
+}
+
+pub fn tuning() -> impl Strategy<Value = Option<Tuning>> {
+    let tuning = (
+        select(vec![1u32, 4, 8, 8, 8, 64, 64]),
+        select(vec![Team::Lane, Team::Workgroup]),
+        select(vec![1u32, 3, 16, 300]),
+        select(vec![1u32, 16, 256, 1 << 14]),
+        select(vec![1u32, 5, 16, 64]),
+        select(vec![1u32, 8, 256]),
+        select(vec![0u64, 1 << 20]),
+        select(vec![0u64, u64::MAX]),
+    )
+        .prop_map(
+            |(size, team, workgroups, values, block, tile_rows, fused_bytes, cache_bytes)| Tuning {
+                workgroup_size: size,
+                team,
+                workgroups,
+                values_per_workgroup: values,
+                block,
+                tile_rows,
+                fused_bytes,
+                cache_bytes,
+            },
+        );
+    prop::option::weighted(0.9, tuning)
+}
+
+/// Cases that are the same every time.
+pub fn runner(seed: u8, cases: u32) -> TestRunner {
+    let config = ProptestConfig {
+        cases,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    TestRunner::new_with_rng(
+        config,
+        TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]),
+    )
+}
+
+/// How lanes may combine: one subgroup to a workgroup only where subgroups have one size, that of a workgroup here.
+pub fn combines() -> Vec<&'static str> {
+    let mut combines = vec!["Lane", "Workgroup"];
+    if let Some(sizes) = with_subgroups().limits.subgroups {
+        combines.push("Subgroups");
+        if sizes.min == sizes.max && sizes.min == 8 {
+            combines.push("Subgroup");
+        }
+    }
+    combines
+}
+
+/// `stage by walk, branch` for each of the branches.
+pub fn each(stage_and_walk: &str, branches: &[&str]) -> Vec<String> {
+    let name = |branch| format!("{stage_and_walk}, {branch}");
+    branches.iter().map(name).collect()
+}
+
+/// The name of an error.
+pub fn kind(refusal: &Refusal) -> String {
+    let text = format!("{refusal:?}");
+    text.split(['{', ' ', ')'])
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}

@@ -1,0 +1,504 @@
+//! Whatever backward pass is asked for, of whatever activation, storage and memory: both passes are right, or refused by a
+//! typed error that has a reason. Needs an adapter.
+
+mod common;
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use common::cases::{combines, each, kind, runner, sizes, tuning};
+use common::layer_step::plans;
+use common::{
+    Device, Distribution, InPlace, LayerStep, Memory, Outcome, Refusal, Workspace, bare, shape,
+    with_subgroups,
+};
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestCaseError;
+use wgpu_batchnorm::{
+    Activation, Backward, BindError, Derivative, DispatchInfo, Element, Gradient, Packed, Plan,
+    PlanError, Shape, Stage, Statistics, Tuning,
+};
+
+/// A step before its numbers are drawn.
+#[derive(Clone, Debug)]
+struct Case {
+    sizes: (u64, u64, u64),
+    /// A hard one, or values that differ by channel.
+    distribution: Option<usize>,
+    layer: Layer,
+    gradients: [Gradient; 4],
+    repeats: u32,
+    memory: Memory,
+    tuning: Option<Tuning>,
+    subgroups: bool,
+    /// Bytes of a binding.
+    bindings: Option<u64>,
+    /// Workgroups per dimension.
+    dimension: Option<u32>,
+}
+
+#[derive(Clone, Debug)]
+struct Layer {
+    statistics: Statistics,
+    gamma: bool,
+    beta: bool,
+    epsilon: f32,
+    element: Element,
+    activation: Activation,
+    derivative: Derivative,
+    residual: bool,
+}
+
+fn layer() -> impl Strategy<Value = Layer> {
+    let activation = prop_oneof![
+        2 => Just(Activation::None),
+        2 => Just(Activation::Relu),
+        1 => select(vec![0.2f32, -0.3]).prop_map(|slope| Activation::LeakyRelu { slope }),
+        1 => Just(Activation::Relu6),
+        1 => select(vec![Activation::Silu, Activation::Gelu, Activation::GeluTanh]),
+    ];
+    (
+        select(vec![
+            Statistics::Batch,
+            Statistics::Batch,
+            Statistics::Batch,
+            Statistics::Fixed,
+        ]),
+        prop::bool::weighted(0.8),
+        prop::bool::weighted(0.8),
+        select(vec![1e-5f32, 1e-3, 1.0]),
+        select(vec![
+            Element::F32,
+            Element::F32,
+            Element::F16,
+            Element::Bf16,
+        ]),
+        activation,
+        select(vec![
+            Derivative::Input,
+            Derivative::Output,
+            Derivative::Mask,
+        ]),
+        any::<bool>(),
+    )
+        .prop_map(
+            |(statistics, gamma, beta, epsilon, element, activation, derivative, residual)| Layer {
+                statistics,
+                gamma,
+                beta,
+                epsilon,
+                element,
+                activation,
+                derivative,
+                residual,
+            },
+        )
+}
+
+fn memory() -> impl Strategy<Value = Memory> {
+    let offset = || {
+        prop_oneof![
+            2 => Just(0u64),
+            1 => select(vec![4u64, 8, 12, 16, 252, 256, 260]),
+        ]
+    };
+    (
+        prop::bool::weighted(0.3),
+        select(vec![0usize, 0, 1, 64]),
+        offset(),
+        offset(),
+        any::<bool>(),
+        select(vec![
+            InPlace::Nothing,
+            InPlace::Nothing,
+            InPlace::GradInput,
+            InPlace::GradResidual,
+        ]),
+        prop::bool::weighted(0.3),
+        select(vec![Workspace::Own, Workspace::Given]),
+    )
+        .prop_map(
+            |(pooled, gap, offset, vectors, packed, input, y_over_residual, workspace)| Memory {
+                pooled,
+                gap,
+                offset,
+                vectors,
+                packed,
+                input,
+                y_over_residual,
+                workspace,
+            },
+        )
+}
+
+fn case(small: bool) -> impl Strategy<Value = Case> {
+    let (bindings, dimension) = if small {
+        (
+            select(vec![Some(4u64 << 10), Some(5000), Some(16 << 10)]).boxed(),
+            select(vec![Some(7u32), Some(2), None]).boxed(),
+        )
+    } else {
+        (Just(None).boxed(), Just(None).boxed())
+    };
+    let gradient = || {
+        select(vec![
+            Gradient::Skip,
+            Gradient::Write,
+            Gradient::Write,
+            Gradient::Add,
+        ])
+    };
+    (
+        sizes(),
+        prop::option::weighted(0.25, 0..Distribution::HARD.len()),
+        layer(),
+        [gradient(), gradient(), gradient(), gradient()],
+        1u32..3,
+        memory(),
+        tuning(),
+        any::<bool>(),
+        bindings,
+        dimension,
+    )
+        .prop_map(
+            |(
+                sizes,
+                distribution,
+                layer,
+                gradients,
+                repeats,
+                memory,
+                tuning,
+                subgroups,
+                bindings,
+                dimension,
+            )| Case {
+                sizes,
+                distribution,
+                layer,
+                gradients,
+                repeats,
+                memory,
+                tuning,
+                subgroups,
+                bindings,
+                dimension,
+            },
+        )
+}
+
+impl Case {
+    fn shape(&self) -> Shape {
+        let (outer, channels, inner) = self.sizes;
+        shape(outer, channels, inner)
+    }
+
+    fn options(&self) -> Backward {
+        let Layer {
+            statistics,
+            gamma,
+            beta,
+            epsilon,
+            element,
+            activation,
+            mut derivative,
+            residual,
+        } = self.layer;
+        // what cannot be told from it is told from the input; a mask is made from the output
+        let from_output = activation.gradient_from(Derivative::Output);
+        if !activation.gradient_from(derivative) || !from_output {
+            derivative = Derivative::Input;
+        }
+        let [mut grad_input, grad_gamma, grad_beta, mut grad_residual] = self.gradients;
+        if self.gradients[..3].iter().all(|g| *g == Gradient::Skip) {
+            grad_input = Gradient::Write;
+        }
+        if !residual {
+            grad_residual = Gradient::Skip;
+        }
+        // what is over the gradient of y is written
+        let over = match self.memory.input {
+            InPlace::Nothing => None,
+            InPlace::GradInput => Some(&mut grad_input),
+            InPlace::GradResidual => Some(&mut grad_residual),
+        };
+        if let Some(gradient @ Gradient::Add) = over {
+            *gradient = Gradient::Write;
+        }
+        let options = Backward::default()
+            .statistics(statistics)
+            .gamma(gamma)
+            .beta(beta)
+            .epsilon(epsilon)
+            .element(element)
+            .activation(activation)
+            .derivative(derivative)
+            .residual(residual)
+            .grad_input(grad_input)
+            .grad_gamma(grad_gamma)
+            .grad_beta(grad_beta)
+            .grad_residual(grad_residual);
+        match &self.tuning {
+            Some(tuning) => options.tuning(tuning.clone()),
+            None => options,
+        }
+    }
+
+    fn step(&self) -> LayerStep {
+        let (outer, channels, inner) = self.sizes;
+        let seed = outer + channels + inner;
+        let options = self.options();
+        let mut step = LayerStep::new(self.shape(), options.activation, seed);
+        // fixed statistics fit the usual values, and halves hold no others
+        if let Some(index) = self.distribution
+            && options.statistics == Statistics::Batch
+            && options.element == Element::F32
+        {
+            step = step.distributed(Distribution::HARD[index].1, index as u64);
+        }
+        step.memory = self.memory;
+        step.repeats = self.repeats;
+        if step.memory.input != InPlace::Nothing {
+            step.repeats = 1;
+        }
+        if options.derivative == Derivative::Input && options.activation != Activation::None {
+            step.memory.y_over_residual = false;
+        }
+        step.options = options;
+        step.prepared()
+    }
+
+    fn device(&self) -> Device {
+        let device = if self.subgroups {
+            with_subgroups()
+        } else {
+            bare()
+        };
+        if self.bindings.is_none() && self.dimension.is_none() {
+            return device.clone();
+        }
+        device.limited(|limits| {
+            limits.binding_bytes = self.bindings.unwrap_or(limits.binding_bytes);
+            limits.workgroups_per_dimension =
+                self.dimension.unwrap_or(limits.workgroups_per_dimension);
+        })
+    }
+
+    /// Whether a refusal is one that the documentation promises for this case.
+    fn has_reason(&self, refusal: &Refusal) -> bool {
+        let small = self.bindings.is_some();
+        match refusal {
+            Refusal::Plan(PlanError::Channels { needed, limit, .. }) => {
+                let vectors = 20 * Packed::new(self.sizes.1).stride();
+                needed > limit && small && vectors + 256 >= *needed
+            }
+            Refusal::Plan(PlanError::Limit { given, needed, .. }) => needed > given && small,
+            Refusal::Bind(BindError::Apart { needed, limit, .. }) => {
+                needed > limit && small && self.memory.pooled
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Branches of plans, in words.
+type Branches = BTreeSet<String>;
+
+fn branches<'a>(case: &Case, dispatches: impl Iterator<Item = &'a DispatchInfo>) -> Branches {
+    let mut branches = Branches::new();
+    let options = case.options();
+    let (outer, channels, inner) = case.sizes;
+    let bytes = case.layer.element.bytes() * outer * channels * inner;
+    for dispatch in dispatches {
+        let (stage, walk, combine) = (dispatch.stage, dispatch.walk, dispatch.combine);
+        let name = format!("{stage:?} by {walk:?}");
+        branches.insert(format!("{name}, {combine:?}"));
+        branches.insert(format!("{name}, width {}", dispatch.width));
+        branches.insert(format!("{name}, {:?}", dispatch.element));
+        let is_window =
+            dispatch.window_bytes < bytes && case.bindings.is_some_and(|limit| bytes > limit);
+        if is_window && !format!("{stage:?}").contains("Finalize") {
+            branches.insert(format!("{name}, a window"));
+        }
+        let of_gradients = matches!(
+            stage,
+            Stage::GradientSums | Stage::GradientInput | Stage::GradientFused
+        );
+        if of_gradients && options.activation != Activation::None {
+            branches.insert(format!("{name}, from {:?}", options.derivative));
+            if is_window {
+                branches.insert(format!(
+                    "{stage:?}, from a part of {:?}",
+                    options.derivative
+                ));
+            }
+        }
+        if of_gradients && options.grad_input == Gradient::Add {
+            branches.insert(format!("{name}, adds"));
+        }
+        if dispatch.grid[1] > 1 {
+            branches.insert(format!("{name}, a folded grid"));
+        }
+        if dispatch.first_workgroup > 0 {
+            branches.insert(format!("{stage:?}, a cut grid"));
+        }
+    }
+    branches
+}
+
+/// Checks a case; the branches that it took, or what is wrong.
+fn check(case: &Case) -> Result<Branches, String> {
+    let step = case.step();
+    match step.check(&case.device()) {
+        Ok(outcome) => {
+            let Outcome {
+                forward, backward, ..
+            } = outcome?;
+            Ok(branches(case, forward.iter().chain(&backward)))
+        }
+        Err(refusal) if case.has_reason(&refusal) => Ok([kind(&refusal)].into()),
+        Err(refusal) => Err(format!("{step}: {refusal:?}")),
+    }
+}
+
+/// The branches that a case takes where its tensors are aligned.
+fn planned(case: &Case) -> Branches {
+    match plans(&case.device(), case.shape(), &case.options()) {
+        Ok(plans) => {
+            let dispatches: Vec<_> = plans.iter().flat_map(Plan::dispatches).collect();
+            branches(case, dispatches.iter())
+        }
+        Err(error) => [kind(&Refusal::Plan(error))].into(),
+    }
+}
+
+/// Checks any cases; the branches that they took.
+fn run_any(small: bool) -> Branches {
+    let taken = RefCell::new(Branches::new());
+    let outcome = runner(4 + u8::from(small), 16).run(&case(small), |case| {
+        taken
+            .borrow_mut()
+            .extend(check(&case).map_err(TestCaseError::fail)?);
+        Ok(())
+    });
+    if let Err(error) = outcome {
+        panic!("{error}");
+    }
+    taken.into_inner()
+}
+
+/// Few cases that take all of these branches, as far as there are any.
+fn aimed(left: &Branches) -> Vec<Case> {
+    let mut candidates = vec![];
+    for small in [false, true] {
+        let mut runner = runner(6 + u8::from(small), 0);
+        let strategy = case(small);
+        for _ in 0..4000 {
+            let tree = strategy.new_tree(&mut runner).expect("nothing is filtered");
+            let mut case = tree.current();
+            (case.memory.pooled, case.memory.offset) = (false, 0);
+            candidates.push((planned(&case), case));
+        }
+    }
+    let mut left = left.clone();
+    let mut aimed = vec![];
+    while let Some((branches, case)) = candidates
+        .iter()
+        .max_by_key(|(branches, _)| branches.intersection(&left).count())
+        .filter(|(branches, _)| !branches.is_disjoint(&left))
+    {
+        left.retain(|branch| !branches.contains(branch));
+        aimed.push(case.clone());
+    }
+    aimed
+}
+
+fn run_aimed<'a>(cases: impl Iterator<Item = &'a Case>) -> Branches {
+    cases
+        .flat_map(|case| check(case).unwrap_or_else(|wrong| panic!("{wrong}")))
+        .collect()
+}
+
+/// What two threads took.
+fn together(work: impl Fn(bool) -> Branches + Sync) -> Branches {
+    let work = &work;
+    std::thread::scope(|scope| {
+        let halves = [false, true].map(|half| scope.spawn(move || work(half)));
+        let taken = halves.map(|half| half.join().expect("right or refused with a reason"));
+        taken.into_iter().flatten().collect()
+    })
+}
+
+/// Every branch that plans have beside those of a plain forward pass.
+fn all_branches() -> Branches {
+    let combines = combines();
+    let elements = ["F32", "F16", "Bf16"];
+    let mut all = vec![];
+    for stage in ["GradientSums", "GradientFused"] {
+        all.extend(each(&format!("{stage} by Rows"), &combines));
+        all.extend(each(&format!("{stage} by Columns"), &combines));
+        all.extend(each(&format!("{stage} by Quads"), &["Lane"]));
+    }
+    all.extend(each("GradientFinalize by Rows", &combines));
+    all.extend(each("GradientFinalize by Rows", &["a folded grid"]));
+    // halves that share words, and channels-last: coefficients apart from what uses them
+    for walk in ["Rows", "Columns"] {
+        all.extend(each(&format!("GradientCoefficients by {walk}"), &combines));
+        all.extend(each(&format!("Coefficients by {walk}"), &["F16", "Bf16"]));
+    }
+    for walk in ["Rows", "Columns", "Quads"] {
+        for stage in ["GradientSums", "GradientFused", "GradientInput"] {
+            let name = format!("{stage} by {walk}");
+            all.extend(each(&name, &elements));
+            all.extend(each(&name, &["width 4", "a folded grid"]));
+            if walk != "Quads" {
+                all.extend(each(&name, &["width 2"]));
+            }
+            if stage != "GradientFused" {
+                all.extend(each(&name, &["a window"]));
+            }
+            if walk != "Quads" && stage == "GradientSums" {
+                all.extend(each(&name, &["width 1"]));
+            }
+        }
+    }
+    all.extend(each("GradientInput by Planes", &elements));
+    for derivative in ["Input", "Output", "Mask"] {
+        let from = format!("from {derivative}");
+        for walk in ["Rows", "Columns", "Quads"] {
+            all.extend(each(&format!("GradientFused by {walk}"), &[&from]));
+        }
+        for walk in ["Planes", "Words"] {
+            all.extend(each(&format!("GradientInput by {walk}"), &[&from, "adds"]));
+        }
+        for stage in ["GradientSums", "GradientInput"] {
+            all.extend(each(stage, &[&format!("from a part of {derivative}")]));
+        }
+    }
+    for stage in ["Normalize", "NormalizeGiven", "GradientInput", "Mask"] {
+        let name = format!("{stage} by Words");
+        all.extend(each(
+            &name,
+            &["F16", "Bf16", "width 2", "a window", "a folded grid"],
+        ));
+        all.extend(each(stage, &["a cut grid"]));
+    }
+    all.extend(each("Mask by Words", &["F32", "width 1", "width 4"]));
+    all.extend(each("GradientSums", &["a cut grid"]));
+    all.extend(["Plan(Channels", "Plan(Limit"].map(String::from));
+    all.into_iter().collect()
+}
+
+#[test]
+fn any_backward_pass_is_right_or_refused_with_a_reason_and_every_branch_is_taken() {
+    let mut left = all_branches();
+    let taken = together(run_any);
+    left.retain(|branch| !taken.contains(branch));
+    let cases = aimed(&left);
+    println!("{} cases for {left:#?}", cases.len());
+    let taken = together(|odd| run_aimed(cases.iter().skip(usize::from(odd)).step_by(2)));
+    left.retain(|branch| !taken.contains(branch));
+    assert!(left.is_empty(), "never taken: {left:#?}");
+}
