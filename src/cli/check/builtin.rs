@@ -285,9 +285,9 @@ impl fmt::Display for Fused {
         write!(f, "{element}, {activation}{residual}")?;
         match (self.activation, self.derivative) {
             (Activation::None, _) => Ok(()),
-            (_, Derivative::Input) => write!(f, ", from the input"),
-            (_, Derivative::Output) => write!(f, ", from the output"),
-            (_, Derivative::Mask) => write!(f, ", from a mask"),
+            (_, Derivative::Input) => write!(f, ", by input"),
+            (_, Derivative::Output) => write!(f, ", by output"),
+            (_, Derivative::Mask) => write!(f, ", by mask"),
         }
     }
 }
