@@ -16,8 +16,15 @@ fn apply(work: Work, channel: Channel) {
                 store(at, i, a, own);
                 store(at, i + 1u, b, own);
             }
-            for (; i < end; i++) {
-                store(at, i, load(at, i), own);
+            // one is left at most, but for accesses that go one by one
+            if PAIRS {
+                if i < end {
+                    store(at, i, load(at, i), own);
+                }
+            } else {
+                for (; i < end; i++) {
+                    store(at, i, load(at, i), own);
+                }
             }
             if quarter.after > 0u {
                 // its first value is number `4 * (end - start)` of the row

@@ -13,8 +13,15 @@ fn apply(work: Work, channel: Channel) {
             store(at, i, a, c);
             store(at, i + step, b, c);
         }
-        for (; i < end; i += step) {
-            store(at, i, load(at, i), c);
+        // one is left at most, but for accesses that go one by one
+        if PAIRS {
+            if i < end {
+                store(at, i, load(at, i), c);
+            }
+        } else {
+            for (; i < end; i += step) {
+                store(at, i, load(at, i), c);
+            }
         }
     }
 }

@@ -46,11 +46,7 @@ fn normalize_matters() {
         edit(QuadsInference, "channel_of(work.group)", "channel_of(0u)"),
         // by rows: the second of two accesses, the last of an odd number
         edit(RowsOutlier(Whole), "store(at, i + step, b, c);", ""),
-        edit(
-            RowsInference,
-            "for (; i < end; i += step)",
-            "for (; i + step < end; i += step)",
-        ),
+        edit(RowsInference, "if i < end {", "if i + step < end {"),
         edit(RowsInference, "row += TEAM_ROWS", "row += 2u * TEAM_ROWS"),
         // by columns, fused
         edit(Columns(Whole), "store(at, i + step, x1, c);", ""),
