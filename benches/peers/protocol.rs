@@ -86,7 +86,7 @@ pub fn locked_versions(lock: &str, names: &[&str]) -> Value {
         .collect()
 }
 
-/// A result by its name: "y", "dx", "dgamma", "dbeta", "mean", "variance".
+/// A result by its name: "y" ("copy" where a copy stands for `x * 2`), "dx", "dgamma", "dbeta", "mean", "variance".
 pub type Results = Vec<(&'static str, Vec<f32>)>;
 
 /// A piece of work whose inputs are on the device.

@@ -165,7 +165,11 @@ impl Prepared for Bound {
                 .blocking_download::<f32>(Tensor::whole(buffer))
                 .map_err(text)
         };
-        let mut results = vec![("y", read(&self.y)?)];
+        let name = match self.recorded {
+            Recorded::Copy(_) => "copy",
+            Recorded::Steps(_) => "y",
+        };
+        let mut results = vec![(name, read(&self.y)?)];
         if let Some([dx, parameters]) = &self.gradients {
             let packed = Packed::new(self.layer.channels());
             let parameters = read(parameters)?;
