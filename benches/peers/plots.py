@@ -3,7 +3,8 @@
 import math
 from html import escape
 
-TEXT, GRID = "#808080", "#80808040"
+TEXT = "#808080"
+GRID = f'stroke="{TEXT}" stroke-opacity="0.3"'
 # Okabe and Ito's, which people who see colours differently can tell apart; by library, ours first.
 COLOURS = {
     "wgpu-batchnorm GPU": "#d55e00",
@@ -30,7 +31,7 @@ def dots(title, rows, points, line=None):
     inner = WIDTH - LEFT - RIGHT
     place = lambda value: LEFT + inner * (min(max(math.log10(value), low), high) - low) / (high - low)
     libraries = [name for name in COLOURS if any(point[1] == name for point in points)]
-    height = TOP + ROW * len(rows) + 30 + 20 * math.ceil(len(libraries) / 4)
+    height = TOP + ROW * len(rows) + 30 + 20 * math.ceil(len(libraries) / 3)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
         f'font-family="sans-serif" font-size="12" fill="{TEXT}" role="img">',
@@ -40,8 +41,8 @@ def dots(title, rows, points, line=None):
     bottom = TOP + ROW * len(rows)
     for power in range(low, high + 1):
         x = place(10.0**power)
-        label = f"{10**power}" if 0 <= power < 5 else f"1e{power}"
-        parts.append(f'<line x1="{x:.1f}" y1="{TOP - 8}" x2="{x:.1f}" y2="{bottom}" stroke="{GRID}"/>')
+        label = f"{10.0**power:g}" if -2 <= power < 5 else f"1e{power}"
+        parts.append(f'<line x1="{x:.1f}" y1="{TOP - 8}" x2="{x:.1f}" y2="{bottom}" {GRID}/>')
         parts.append(f'<text x="{x:.1f}" y="{TOP - 14}" text-anchor="middle">{label}</text>')
     if line:
         x = place(line)
@@ -49,7 +50,7 @@ def dots(title, rows, points, line=None):
     for index, row in enumerate(rows):
         y = TOP + ROW * index + ROW / 2
         parts.append(f'<text x="{LEFT - 10}" y="{y + 4:.1f}" text-anchor="end">{escape(row)}</text>')
-        parts.append(f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}" stroke="{GRID}"/>')
+        parts.append(f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}" {GRID}/>')
     for row, library, value, off in points:
         y = TOP + ROW * rows.index(row) + ROW / 2
         # A little apart, so that equal values are both seen.
@@ -58,7 +59,7 @@ def dots(title, rows, points, line=None):
         text = f"{library}: {'no number' if off else f'{value:.3g}'}"
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{COLOURS[library]}"><title>{escape(text)}</title></circle>')
     for index, library in enumerate(libraries):
-        x, y = 20 + 205 * (index % 4), bottom + 28 + 20 * (index // 4)
+        x, y = 20 + 275 * (index % 3), bottom + 28 + 20 * (index // 3)
         parts.append(f'<circle cx="{x}" cy="{y - 4}" r="4.5" fill="{COLOURS[library]}"/><text x="{x + 10}" y="{y}">{escape(library)}</text>')
     return "\n".join([*parts, "</svg>"]) + "\n"
 
