@@ -39,20 +39,36 @@ def arguments():
     parser.add_argument("--output", type=Path, default=FOLDER / "results.json", help="where the numbers go")
     parser.add_argument("--rounds", type=int, default=9, help="rounds, in each of which every peer is timed once")
     parser.add_argument("--block", type=float, default=0.25, help="seconds that repeats fill in one round")
-    parser.add_argument("--limit", type=float, default=180, help="seconds for anything asked of a peer, and for all rounds of a cell")
+    parser.add_argument(
+        "--limit", type=float, default=180, help="seconds for anything asked of a peer, and for all rounds of a cell"
+    )
     parser.add_argument("--threads", type=int, default=available, help="threads and cores of every process")
     parser.add_argument("--seed", type=int, default=7, help="seed of all inputs")
-    parser.add_argument("--only", action="append", default=[], metavar="PART", help="only peers with PART in their name, beside this library")
-    parser.add_argument("--parts", default="timed,hard,odd", help="which of the three to measure; the others stay as the output has them")
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="PART",
+        help="only peers with PART in their name, beside this library",
+    )
+    parser.add_argument(
+        "--parts",
+        default="timed,hard,odd",
+        help="which of the three to measure; the others stay as the output has them",
+    )
     parser.add_argument("--quick", action="store_true", help="small shapes, 2 rounds, short blocks: for trying it out")
-    parser.add_argument("--software", action="store_true", help="let all GPU peers see only lavapipe, Mesa's software Vulkan adapter")
+    parser.add_argument(
+        "--software", action="store_true", help="let all GPU peers see only lavapipe, Mesa's software Vulkan adapter"
+    )
     parser.add_argument("--no-set-up", action="store_true", help="take the peers as they are set up")
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.block = 2, 0.03
     unknown = set(options.parts.split(",")) - {"timed", "hard", "odd"}
     if unknown or options.rounds < 1 or options.threads < 1 or options.threads > available:
-        parser.error(f"unknown part {unknown.pop()}" if unknown else f"--rounds from 1, --threads from 1 to {available}")
+        parser.error(
+            f"unknown part {unknown.pop()}" if unknown else f"--rounds from 1, --threads from 1 to {available}"
+        )
     return options
 
 
@@ -108,7 +124,13 @@ class Comparison:
 
     def prepare(self, process, case, operation):
         folder = case.write(self.data, self.options.seed)
-        request = {"do": "prepare", "operation": operation, "layout": case.layout, "shape": case.shape, "folder": str(folder)}
+        request = {
+            "do": "prepare",
+            "operation": operation,
+            "layout": case.layout,
+            "shape": case.shape,
+            "folder": str(folder),
+        }
         process.ask(request, self.options.limit)
 
     def results(self, process, case):
@@ -123,7 +145,9 @@ class Comparison:
         try:
             self.prepare(process, case, operation)
             cell["errors"] = inputs.errors(self.results(process, case), exact)
-            judged = {name: error for name, error in cell["errors"].items() if name not in ("variance", "unbiased variance")}
+            judged = {
+                name: error for name, error in cell["errors"].items() if name not in ("variance", "unbiased variance")
+            }
             cell["right"] = all(error is not None and error < RIGHT for error in judged.values())
             # The first runs are compilers' and tuners'.
             once = min(process.ask({"do": "time", "repeats": 1}, limit)["wall"] for _ in range(4))
@@ -170,7 +194,9 @@ class Comparison:
                         except (Refused, Skipped):
                             pass
                     outcome = cell.get("refused") or cell.get("skipped") or f"{1e3 * np.median(cell['wall']):.3f} ms"
-                    say(f"{case.key} {operation} | {process.peer.name}: {outcome[:90]}{'' if cell.get('right', True) else ' WRONG'}")
+                    say(
+                        f"{case.key} {operation} | {process.peer.name}: {outcome[:90]}{'' if cell.get('right', True) else ' WRONG'}"
+                    )
                 cells += [cell for _, cell in group]
         return cells
 
@@ -178,10 +204,18 @@ class Comparison:
         found = []
         for case in inputs.hard_cases():
             folder = case.write(self.data, self.options.seed)
-            exact = {operation: inputs.reference(case, folder, operation) for operation in ("inference", "training", "step")}
+            exact = {
+                operation: inputs.reference(case, folder, operation) for operation in ("inference", "training", "step")
+            }
             for process in self.processes:
                 for operation in ("inference", "step", "training"):
-                    row = {"input": case.name, "layout": case.layout, "shape": case.shape, "operation": operation, "peer": process.peer.name}
+                    row = {
+                        "input": case.name,
+                        "layout": case.layout,
+                        "shape": case.shape,
+                        "operation": operation,
+                        "peer": process.peer.name,
+                    }
                     try:
                         self.prepare(process, case, operation)
                         row["errors"] = inputs.errors(self.results(process, case), exact[operation])
@@ -190,7 +224,11 @@ class Comparison:
                     except Skipped as error:
                         row["skipped"] = str(error)
                     found.append(row)
-                    say(f"{case.key} {operation} | {process.peer.name}: {row.get('errors') or row.get('refused') or row.get('skipped')}"[:200])
+                    say(
+                        f"{case.key} {operation} | {process.peer.name}: {row.get('errors') or row.get('refused') or row.get('skipped')}"[
+                            :200
+                        ]
+                    )
                     # A step has the forward pass in it.
                     if operation == "step" and "errors" in row:
                         break
@@ -204,7 +242,13 @@ class Comparison:
                 exact = inputs.reference(case, folder, operation) if 0 not in case.shape else {}
             before = {name: inputs.read(folder, name) for name in ("mean", "variance")}
             for process in self.processes:
-                row = {"case": case.name, "layout": case.layout, "shape": case.shape, "operation": operation, "peer": process.peer.name}
+                row = {
+                    "case": case.name,
+                    "layout": case.layout,
+                    "shape": case.shape,
+                    "operation": operation,
+                    "peer": process.peer.name,
+                }
                 try:
                     self.prepare(process, case, operation)
                     results = self.results(process, case)
@@ -214,7 +258,11 @@ class Comparison:
                 except Skipped as error:
                     row["skipped"] = str(error)
                 found.append(row)
-                say(f"{case.key} {operation} | {process.peer.name}: {row.get('answer') or row.get('refused') or row.get('skipped')}"[:200])
+                say(
+                    f"{case.key} {operation} | {process.peer.name}: {row.get('answer') or row.get('refused') or row.get('skipped')}"[
+                        :200
+                    ]
+                )
         return found
 
 
@@ -243,9 +291,15 @@ def describe(case, operation, results, exact, before):
         clean = np.allclose(rows[others], wanted[others], rtol=1e-3, atol=1e-3)
         here = "all of its channel NaN" if nan.all() else f"{nan.sum()} of {nan.size} values of its channel NaN"
         if "mean" in results:
-            only = [bool(np.isnan(results[name][1])) and np.isfinite(np.delete(results[name], 1)).all() for name in ("mean", "variance")]
-            running = ["its running statistics NaN, the others' right" if all(only) else
-                       f"running mean {results['mean']}, running variance {results['variance']}"]
+            only = [
+                bool(np.isnan(results[name][1])) and np.isfinite(np.delete(results[name], 1)).all()
+                for name in ("mean", "variance")
+            ]
+            running = [
+                "its running statistics NaN, the others' right"
+                if all(only)
+                else f"running mean {results['mean']}, running variance {results['variance']}"
+            ]
         return "; ".join([here, "the other channels right" if clean else "OTHER CHANNELS WRONG", *running])
     values = "y = beta" if np.allclose(y, np.asarray(exact["y"]).ravel(), atol=1e-6) else f"y = {y}"
     return "; ".join([values, *running])
@@ -253,12 +307,18 @@ def describe(case, operation, results, exact, before):
 
 def main():
     options = arguments()
-    chosen = [peer for peer in PEERS if peer.folder == "ours" or not options.only or any(part.lower() in peer.name.lower() for part in options.only)]
+    chosen = [
+        peer
+        for peer in PEERS
+        if peer.folder == "ours" or not options.only or any(part.lower() in peer.name.lower() for part in options.only)
+    ]
     given = environment(options)
     report = {"about": about(options), "peers": []}
     if options.output.exists():
         old = json.loads(options.output.read_text())
-        report |= {part: old[part] for part in ("timed", "hard", "odd") if part in old and part not in options.parts.split(",")}
+        report |= {
+            part: old[part] for part in ("timed", "hard", "odd") if part in old and part not in options.parts.split(",")
+        }
     processes = []
     for peer in chosen:
         entry = {"name": peer.name, "gpu": peer.gpu}

@@ -36,7 +36,11 @@ class Case:
 
     def from_channels(self, rows):
         """The inverse of `by_channel`."""
-        rest = [size for axis, size in enumerate(self.shape) if axis != (len(self.shape) - 1 if self.layout == "channels-last" else 1)]
+        rest = [
+            size
+            for axis, size in enumerate(self.shape)
+            if axis != (len(self.shape) - 1 if self.layout == "channels-last" else 1)
+        ]
         axis = -1 if self.layout == "channels-last" else 1
         return np.moveaxis(rows.reshape([self.channels, *rest]), 0, axis)
 
@@ -134,7 +138,8 @@ FIRST, LAST = "channels-first", "channels-last"
 TIMED = [
     Case("timed", FIRST, shape) for shape in ([32, 64, 56, 56], [32, 256, 28, 28], [32, 1024, 14, 14], [8, 2048, 7, 7])
 ] + [
-    Case("timed", LAST, shape) for shape in ([32, 56, 56, 64], [32, 14, 14, 1024], [8, 7, 7, 2048], [4096, 1024], [65536, 64])
+    Case("timed", LAST, shape)
+    for shape in ([32, 56, 56, 64], [32, 14, 14, 1024], [8, 7, 7, 2048], [4096, 1024], [65536, 64])
 ]
 
 QUICK = [Case("timed", FIRST, [4, 64, 28, 28]), Case("timed", LAST, [4, 28, 28, 64]), Case("timed", LAST, [1024, 64])]

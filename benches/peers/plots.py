@@ -46,7 +46,9 @@ def dots(title, rows, points, line=None):
         parts.append(f'<text x="{x:.1f}" y="{TOP - 14}" text-anchor="middle">{label}</text>')
     if line:
         x = place(line)
-        parts.append(f'<line x1="{x:.1f}" y1="{TOP - 8}" x2="{x:.1f}" y2="{bottom}" stroke="{COLOURS["wgpu-batchnorm GPU"]}" stroke-dasharray="4 3"/>')
+        parts.append(
+            f'<line x1="{x:.1f}" y1="{TOP - 8}" x2="{x:.1f}" y2="{bottom}" stroke="{COLOURS["wgpu-batchnorm GPU"]}" stroke-dasharray="4 3"/>'
+        )
     for index, row in enumerate(rows):
         y = TOP + ROW * index + ROW / 2
         parts.append(f'<text x="{LEFT - 10}" y="{y + 4:.1f}" text-anchor="end">{escape(row)}</text>')
@@ -57,10 +59,14 @@ def dots(title, rows, points, line=None):
         y += 2.4 * (libraries.index(library) - (len(libraries) - 1) / 2)
         x = WIDTH - RIGHT if off else place(value) if value > 0 else LEFT
         text = f"{library}: {'no number' if off else f'{value:.3g}'}"
-        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{COLOURS[library]}"><title>{escape(text)}</title></circle>')
+        parts.append(
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{COLOURS[library]}"><title>{escape(text)}</title></circle>'
+        )
     for index, library in enumerate(libraries):
         x, y = 20 + 275 * (index % 3), bottom + 28 + 20 * (index // 3)
-        parts.append(f'<circle cx="{x}" cy="{y - 4}" r="4.5" fill="{COLOURS[library]}"/><text x="{x + 10}" y="{y}">{escape(library)}</text>')
+        parts.append(
+            f'<circle cx="{x}" cy="{y - 4}" r="4.5" fill="{COLOURS[library]}"/><text x="{x + 10}" y="{y}">{escape(library)}</text>'
+        )
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 

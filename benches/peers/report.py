@@ -163,20 +163,36 @@ def goals(results):
     else:
         rows.append((name, "not measured", "-"))
     for operation in ("training", "step"):
-        speed("CPU path at least 3 times as fast as PyTorch, channels-first", "PyTorch CPU", CPU, operation, 3, ["channels-first"])
+        speed(
+            "CPU path at least 3 times as fast as PyTorch, channels-first",
+            "PyTorch CPU",
+            CPU,
+            operation,
+            3,
+            ["channels-first"],
+        )
     for operation in ("training", "step"):
-        speed("CPU path level with PyTorch (0.95x or more), channels-last", "PyTorch CPU", CPU, operation, 0.95, ["channels-last"])
+        speed(
+            "CPU path level with PyTorch (0.95x or more), channels-last",
+            "PyTorch CPU",
+            CPU,
+            operation,
+            0.95,
+            ["channels-last"],
+        )
     for passed in ("training", "inference"):
         for peer in results.others():
             theirs, own = (largest(results, name, passed) for name in (peer, results.ours(peer)))
             if theirs is None or own is None:
                 continue
             ratio = theirs / own if own else math.inf
-            rows.append((
-                f"largest error on the hard inputs at least 100 times below {peer}'s: {passed}",
-                f"{number(own)} against {'no number' if theirs == math.inf else number(theirs)}",
-                "holds" if ratio >= 100 else "**does not hold**",
-            ))
+            rows.append(
+                (
+                    f"largest error on the hard inputs at least 100 times below {peer}'s: {passed}",
+                    f"{number(own)} against {'no number' if theirs == math.inf else number(theirs)}",
+                    "holds" if ratio >= 100 else "**does not hold**",
+                )
+            )
     return rows
 
 
@@ -217,15 +233,17 @@ def detail(results, shape):
                 continue
             double = results.cells.get((shape, "double", peer))
             own = results.cell(shape, operation, results.ours(peer))
-            rows.append((
-                DOUBLE if operation == "double" else OPERATIONS[operation],
-                peer,
-                number(1e3 * cell.wall) + (" (wrong result)" if cell.wrong else ""),
-                f"{100 * cell.spread:.0f}%",
-                number(1e3 * cell.cpu),
-                times(cell.wall / own.wall) if own and peer not in OURS else "",
-                times(cell.wall / double.wall) if double and not double.refused else "",
-            ))
+            rows.append(
+                (
+                    DOUBLE if operation == "double" else OPERATIONS[operation],
+                    peer,
+                    number(1e3 * cell.wall) + (" (wrong result)" if cell.wrong else ""),
+                    f"{100 * cell.spread:.0f}%",
+                    number(1e3 * cell.cpu),
+                    times(cell.wall / own.wall) if own and peer not in OURS else "",
+                    times(cell.wall / double.wall) if double and not double.refused else "",
+                )
+            )
     header = ["operation", "library", "wall ms", "+-", "CPU ms", "wall over ours", "over its own " + DOUBLE]
     return [f"### {shape[1]} {shape[0]}", "", *table(header, rows)]
 
@@ -242,7 +260,11 @@ def refusals(results):
     for (peer, kind, text), places in texts.items():
         operations = ", ".join(dict.fromkeys(OPERATIONS.get(place[0], DOUBLE) for place in places))
         layouts = list(dict.fromkeys(place[2] for place in places))
-        where = f"{operations}; {', '.join(layouts)}" if len(places) > 3 else f"{operations}; {', '.join(f'{p[1]} {p[2]}' for p in places)}"
+        where = (
+            f"{operations}; {', '.join(layouts)}"
+            if len(places) > 3
+            else f"{operations}; {', '.join(f'{p[1]} {p[2]}' for p in places)}"
+        )
         rows.append((peer, where, ("skipped: " if kind == "skipped" else "") + one_line(text)))
     return table(["library", "what", "in its words, or those of its part here"], rows) if rows else ["Nothing.", ""]
 
@@ -279,10 +301,18 @@ def odd(results):
                     answers.setdefault(text, []).append(row["layout"])
             if len(answers) > 1:
                 # That a layout is not there is said above.
-                answers = {text: layouts for text, layouts in answers.items() if "is channels-first" not in text and "no channels-last" not in text}
+                answers = {
+                    text: layouts
+                    for text, layouts in answers.items()
+                    if "is channels-first" not in text and "no channels-last" not in text
+                }
             for text, layouts in answers.items():
                 rows.append((peer, text if len(answers) == 1 else f"{', '.join(layouts)}: {text}"))
-        lines += [f"### {case[0].upper()}{case[1:]}: {OPERATIONS[operation]}", "", *table(["library", "what it does"], rows)]
+        lines += [
+            f"### {case[0].upper()}{case[1:]}: {OPERATIONS[operation]}",
+            "",
+            *table(["library", "what it does"], rows),
+        ]
     return lines
 
 
@@ -321,8 +351,14 @@ def short(results):
         for operation in OPERATIONS:
             ratios = results.ratios(peer, results.ours(peer), operation)
             row.append(span(ratios) if ratios else "-")
-        row += [number(error) if error is not None and error < math.inf else "-" for error in [largest(results, peer, "training")]]
-        row += [number(error) if error is not None and error < math.inf else "-" for error in [largest(results, peer, "inference")]]
+        row += [
+            number(error) if error is not None and error < math.inf else "-"
+            for error in [largest(results, peer, "training")]
+        ]
+        row += [
+            number(error) if error is not None and error < math.inf else "-"
+            for error in [largest(results, peer, "inference")]
+        ]
         rows.append(row)
     for name in OURS:
         errors = [largest(results, name, passed) for passed in ("training", "inference")]
@@ -343,7 +379,9 @@ def quote(path, results, prefix, lines):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="benches/peers/report", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="benches/peers/report", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
     parser.add_argument("--input", type=Path, default=FOLDER / "results.json", help="what benches/peers/run wrote")
     parser.add_argument("--output", type=Path, default=FOLDER / "RESULTS.md", help="the page; its plots lie beside it")
     parser.add_argument("--no-quotes", action="store_true", help="leave README.md and src/lib.rs as they are")
@@ -361,7 +399,10 @@ def main():
         f"- {about['system']}, {about['processor']}, {about['cores']} cores; {about['threads']} threads for every library.",
         f"- Medians of {about['rounds']} rounds of about {about['block']} s for each library, timed in turn; +- is half of what lies between the quartiles.",
         "",
-        *table(["library", "versions", "runs on"], [(peer["name"], versions(peer), adapter(peer)) for peer in results.peers]),
+        *table(
+            ["library", "versions", "runs on"],
+            [(peer["name"], versions(peer), adapter(peer)) for peer in results.peers],
+        ),
         "## In short",
         "",
         "Times over ours, from the least to the most over the shapes: over our shaders for what runs on the adapter, over our CPU",

@@ -22,7 +22,10 @@ impl Peer for Burn {
 
     fn prepare(&self, work: &Work) -> Result<Box<dyn Prepared>, Refused> {
         if work.channels_last && work.shape.len() > 2 {
-            return Err("nn::BatchNorm has no channels-last layout: its input is [batch, channels, ...]".into());
+            return Err(
+                "nn::BatchNorm has no channels-last layout: its input is [batch, channels, ...]"
+                    .into(),
+            );
         }
         match work.shape.len() {
             2 => prepare::<2>(work),
@@ -46,7 +49,11 @@ fn prepare<const D: usize>(work: &Work) -> Result<Box<dyn Prepared>, Refused> {
     let operation = work.operation;
     let training = matches!(operation, Operation::Training | Operation::Step);
     let plain = Device::wgpu(Default::default());
-    let device = if training { plain.clone().autodiff() } else { plain };
+    let device = if training {
+        plain.clone().autodiff()
+    } else {
+        plain
+    };
     let tensor = |name: &str| -> Result<Tensor<D>, Refused> {
         let data = TensorData::new(work.input(name)?, work.shape.clone());
         Ok(Tensor::from_data(data, &device))
@@ -54,7 +61,10 @@ fn prepare<const D: usize>(work: &Work) -> Result<Box<dyn Prepared>, Refused> {
     let vector = |name: &str| -> Result<Tensor<1>, Refused> {
         let values = work.input(name)?;
         let channels = values.len();
-        Ok(Tensor::from_data(TensorData::new(values, [channels]), &device))
+        Ok(Tensor::from_data(
+            TensorData::new(values, [channels]),
+            &device,
+        ))
     };
     let gamma = vector("gamma")?;
     let [channels] = gamma.dims();
@@ -123,8 +133,12 @@ impl<const D: usize> Prepared for Layer<D> {
             let mut gradients = (y.clone() * dy.clone()).sum().backward();
             let missing = "a gradient is missing";
             let dx = self.x.grad_remove(&mut gradients).ok_or(missing)?;
-            let dgamma = (self.layer.gamma.val()).grad_remove(&mut gradients).ok_or(missing)?;
-            let dbeta = (self.layer.beta.val()).grad_remove(&mut gradients).ok_or(missing)?;
+            let dgamma = (self.layer.gamma.val())
+                .grad_remove(&mut gradients)
+                .ok_or(missing)?;
+            let dbeta = (self.layer.beta.val())
+                .grad_remove(&mut gradients)
+                .ok_or(missing)?;
             results.push(("dx", values(dx)?));
             results.push(("dgamma", values(dgamma)?));
             results.push(("dbeta", values(dbeta)?));
