@@ -106,22 +106,38 @@ impl<const D: usize> Layer<D> {
             _ => self.layer.forward(self.x.clone()),
         }
     }
+
+    /// The gradients of x, and of gamma and beta.
+    fn gradients<const R: usize>(
+        &self,
+        loss: &Tensor<R>,
+    ) -> Result<(Tensor<D>, [Tensor<1>; 2]), Refused> {
+        let mut gradients = loss.backward();
+        let layer = &self.layer;
+        let found = (
+            self.x.grad_remove(&mut gradients),
+            layer.gamma.val().grad_remove(&mut gradients),
+            layer.beta.val().grad_remove(&mut gradients),
+        );
+        match found {
+            (Some(dx), Some(dgamma), Some(dbeta)) => Ok((dx, [dgamma, dbeta])),
+            _ => Err("a gradient is missing".into()),
+        }
+    }
 }
 
 impl<const D: usize> Prepared for Layer<D> {
     fn repeat(&mut self, repeats: usize) -> Result<(), Refused> {
         for _ in 0..repeats {
             let y = self.forward();
-            if self.operation == Operation::Step {
+            let gradients = match self.operation {
                 // From a gradient of ones, which costs Burn one fill. Another one takes a product and a sum more.
-                let mut gradients = y.backward();
-                let dx = self.x.grad_remove(&mut gradients);
-                let dgamma = self.layer.gamma.val().grad_remove(&mut gradients);
-                let dbeta = self.layer.beta.val().grad_remove(&mut gradients);
-                if dx.is_none() || dgamma.is_none() || dbeta.is_none() {
-                    return Err("a gradient is missing".into());
-                }
-            }
+                Operation::Step => Some(self.gradients(&y)?),
+                _ => None,
+            };
+            // Fusion leaves out what is dropped before it is computed: hand it over first, as a reader of it would.
+            self.device.flush().map_err(|error| error.to_string())?;
+            drop((y, gradients));
         }
         self.wait()
     }
@@ -130,15 +146,7 @@ impl<const D: usize> Prepared for Layer<D> {
         let y = self.forward();
         let mut results = vec![];
         if let Some(dy) = &self.dy {
-            let mut gradients = (y.clone() * dy.clone()).sum().backward();
-            let missing = "a gradient is missing";
-            let dx = self.x.grad_remove(&mut gradients).ok_or(missing)?;
-            let dgamma = (self.layer.gamma.val())
-                .grad_remove(&mut gradients)
-                .ok_or(missing)?;
-            let dbeta = (self.layer.beta.val())
-                .grad_remove(&mut gradients)
-                .ok_or(missing)?;
+            let (dx, [dgamma, dbeta]) = self.gradients(&(y.clone() * dy.clone()).sum())?;
             results.push(("dx", values(dx)?));
             results.push(("dgamma", values(dgamma)?));
             results.push(("dbeta", values(dbeta)?));
