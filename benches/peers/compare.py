@@ -36,7 +36,12 @@ def arguments():
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    parser.add_argument("--output", type=Path, default=FOLDER / "results.json", help="where the numbers go")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=argparse.SUPPRESS,
+        help="where the numbers go (default: results.json beside this file, with --quick or --only trial.json)",
+    )
     parser.add_argument("--rounds", type=int, default=9, help="rounds, in each of which every peer is timed once")
     parser.add_argument("--block", type=float, default=0.25, help="seconds that repeats fill in one round")
     parser.add_argument(
@@ -62,6 +67,8 @@ def arguments():
     )
     parser.add_argument("--no-set-up", action="store_true", help="take the peers as they are set up")
     options = parser.parse_args()
+    if "output" not in options:
+        options.output = FOLDER / ("trial.json" if options.quick or options.only else "results.json")
     if options.quick:
         options.rounds, options.block = 2, 0.03
     unknown = set(options.parts.split(",")) - {"timed", "hard", "odd"}
