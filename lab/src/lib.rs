@@ -3,7 +3,10 @@
 #![forbid(unsafe_code)]
 
 pub mod data;
+pub mod experiments;
+pub mod figure;
 pub mod random;
+pub mod session;
 pub mod spec;
 pub mod statistics;
 mod trainer;
@@ -27,6 +30,12 @@ pub enum Error {
         /// What it has or lacks.
         problem: &'static str,
     },
+    /// Outcomes that could not be kept.
+    #[error("{message}")]
+    Store {
+        /// What went wrong.
+        message: String,
+    },
     /// A shape that the library says no to.
     #[error(transparent)]
     Shape(#[from] wgpu_batchnorm::ShapeError),
@@ -48,4 +57,13 @@ pub enum Error {
     /// Values that could not be brought to the device or back.
     #[error(transparent)]
     Transfer(#[from] wgpu_batchnorm::TransferError),
+}
+
+impl Error {
+    /// [`Error::Store`] of what a store says, with all of its causes.
+    pub fn store(error: impl std::fmt::Display) -> Self {
+        Self::Store {
+            message: format!("{error:#}"),
+        }
+    }
 }
