@@ -6,6 +6,7 @@ pub mod data;
 pub mod experiments;
 pub mod figure;
 pub mod random;
+pub mod report;
 pub mod session;
 pub mod spec;
 pub mod statistics;
