@@ -94,8 +94,11 @@ fn run(arguments: &Arguments) -> Result<()> {
     output::clean_up_when_stopped()?;
     let folder = &arguments.out;
     let store = Folder::new(&folder.join("runs"))?;
-    let page = WholeFile::new(&folder.join("index.html"))?;
-    let json = WholeFile::new(&folder.join("report.json"))?;
+    let (page, json) = (folder.join("index.html"), folder.join("report.json"));
+    // What cannot be written is known before anything is trained.
+    for file in [&page, &json] {
+        WholeFile::new(file)?;
+    }
 
     let gpu = pollster::block_on(Gpu::from_adapter(arguments.adapter.find()?, &GpuOptions::default()))?;
     // What no error scope awaits: memory that runs out, a device that is lost. wgpu would panic.
@@ -105,6 +108,10 @@ fn run(arguments: &Arguments) -> Result<()> {
     }));
     let info = gpu.adapter().get_info();
     eprintln!("{}", output::adapter_lines(&info));
+    eprintln!(
+        "finished runs are kept in {}: what is stopped goes on from there",
+        folder.join("runs").display()
+    );
     let trainer = Trainer::new(&gpu).normalize_on_host(arguments.reference);
 
     let settings = Settings {
@@ -131,15 +138,17 @@ fn run(arguments: &Arguments) -> Result<()> {
     let progress = |work| bar.inc(work);
     let session = Session::new(&trainer, context.to_string(), &store, &progress);
     let mut report = Report::new(environment, settings.clone());
-    for name in names {
+    for (index, name) in names.iter().enumerate() {
         bar.set_message(name.name());
         report.add(pollster::block_on(name.run(&session, &settings)).with_context(|| name.name())?);
+        // After each, so that a run that is stopped leaves a page of what it has.
+        report.unfinished = names[index + 1..].iter().map(|name| name.name()).collect();
+        WholeFile::new(&page)?.write(report.html().as_bytes())?;
+        WholeFile::new(&json)?.write(&output::json(&report)?)?;
     }
     bar.finish_and_clear();
-    page.write(report.html().as_bytes())?;
-    json.write(&output::json(&report)?)?;
     output::print(&summary(&report))?;
-    output::print(&format!("written: {}", folder.join("index.html").display()))
+    output::print(&format!("written: {}", page.display()))
 }
 
 fn environment(arguments: &Arguments, info: &wgpu_batchnorm::wgpu::AdapterInfo) -> Environment {

@@ -60,11 +60,12 @@ impl Estimate {
 
 /// What an interval says of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// All of the interval is on the side that the claim names, beyond the least effect that would matter.
     Supported,
     /// Some of the interval is on either side, or it does not reach the least effect.
+    #[serde(rename = "not supported")]
     NotSupported,
     /// All of the interval is on the other side of no effect.
     Contradicted,

@@ -55,7 +55,7 @@ impl Settings {
 #[derive(Clone, Debug, Serialize)]
 pub struct Finding {
     /// What was compared.
-    pub name: String,
+    pub what: String,
     /// The mean over seeds, or the geometric mean of a ratio.
     pub effect: f64,
     /// Its 95% confidence interval.
@@ -86,21 +86,21 @@ pub enum Unit {
 
 impl Finding {
     /// Of a difference for each seed, larger where the claim is truer.
-    fn difference(name: &str, unit: Unit, least: f64, values: &[f64]) -> Self {
-        Self::of(name, unit, 0.0, least, Estimate::of(values))
+    fn difference(what: &str, unit: Unit, least: f64, values: &[f64]) -> Self {
+        Self::of(what, unit, 0.0, least, Estimate::of(values))
     }
 
     /// Of a ratio for each seed, larger where the claim is truer.
-    fn ratio(name: &str, least: f64, values: &[f64]) -> Self {
+    fn ratio(what: &str, least: f64, values: &[f64]) -> Self {
         let logarithms: Vec<f64> = values.iter().map(|value| value.ln()).collect();
-        Self::of(name, Unit::Ratio, 1.0, least, Estimate::of(&logarithms).map(f64::exp))
+        Self::of(what, Unit::Ratio, 1.0, least, Estimate::of(&logarithms).map(f64::exp))
     }
 
-    fn of(name: &str, unit: Unit, none: f64, least: f64, estimate: Estimate) -> Self {
+    fn of(what: &str, unit: Unit, none: f64, least: f64, estimate: Estimate) -> Self {
         // Intervals of a single seed have no ends, which JSON cannot say.
         let ends = |value: f64| value.clamp(-f64::MAX, f64::MAX);
         Self {
-            name: name.to_owned(),
+            what: what.to_owned(),
             effect: estimate.effect,
             interval: estimate.interval.map(ends),
             unit,

@@ -47,6 +47,8 @@ pub struct Report {
     pub experiments: Vec<Experiment>,
     /// What is shown beside them.
     pub exhibits: Vec<Exhibit>,
+    /// What was still to be run when this was written.
+    pub unfinished: Vec<&'static str>,
 }
 
 impl Report {
@@ -57,6 +59,7 @@ impl Report {
             settings,
             experiments: Vec::new(),
             exhibits: Vec::new(),
+            unfinished: Vec::new(),
         }
     }
 

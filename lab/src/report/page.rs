@@ -62,7 +62,7 @@ fn findings(all: &[&Finding]) -> Markup {
                 tbody {
                     @for finding in all {
                         tr {
-                            td.what { (finding.name) }
+                            td.what { (finding.what) }
                             td { (amount(finding.unit, finding.effect)) }
                             td { (interval(finding)) }
                             td { (amount(finding.unit, finding.least)) }
@@ -83,7 +83,7 @@ fn experiment(experiment: &Experiment) -> Markup {
             h2 { (experiment.title) }
             p.claim { (experiment.claim) }
             p.{ "result " (class(headline.verdict)) } {
-                (verdict(headline.verdict)) ": " (headline.name) ": " strong { (amount(headline.unit, headline.effect)) }
+                (verdict(headline.verdict)) ": " (headline.what) ": " strong { (amount(headline.unit, headline.effect)) }
                 ", 95% interval " (interval(headline)) ", " (experiment.seeds) " seeds."
             }
             @for paragraph in &experiment.method { p { (paragraph) } }
@@ -132,6 +132,9 @@ impl Report {
                         @if self.settings.quick {
                             p.wrong { "A quick run: few seeds and steps, to see that all works. Its verdicts mean little." }
                         }
+                        @if !self.unfinished.is_empty() {
+                            p.wrong { "Written before the run was over. Still to come: " (self.unfinished.join(", ")) "." }
+                        }
                         dl {
                             dt { "Adapter" } dd { (environment.adapter.name) ", " (environment.adapter.backend) }
                             dt { "Driver" } dd { (environment.adapter.driver) }
@@ -164,7 +167,7 @@ impl Report {
                             div.wide { table {
                                 thead { tr { th { "claim" } th { "effect" } th { "95% interval" } th.text { "verdict" } } }
                                 tbody { @for experiment in &self.experiments { tr {
-                                    td.what { a href={ "#" (experiment.name) } { (experiment.title) } ": " (experiment.headline.name) }
+                                    td.what { a href={ "#" (experiment.name) } { (experiment.title) } ": " (experiment.headline.what) }
                                     td { (amount(experiment.headline.unit, experiment.headline.effect)) }
                                     td { (interval(&experiment.headline)) }
                                     td.text { (verdict(experiment.headline.verdict)) }
