@@ -71,8 +71,8 @@ impl Table {
         }
         if source == Source::WineScaled {
             for row in table.values.chunks_mut(table.columns) {
-                for (column, value) in row.iter_mut().enumerate() {
-                    *value *= 10f32.powi(column as i32 % 7 - 3);
+                for (exponent, value) in (-3..=3).cycle().zip(row) {
+                    *value *= 10f32.powi(exponent);
                 }
             }
         }
@@ -110,7 +110,8 @@ impl Table {
             by_class[self.labels[row as usize] as usize].push(row);
         }
         let most = by_class.iter().map(Vec::len).max().unwrap_or(0);
-        let in_turn = (0..most).flat_map(|turn| by_class.iter().filter_map(move |rows| rows.get(turn)));
+        let in_turn =
+            (0..most).flat_map(|turn| by_class.iter().filter_map(move |rows| rows.get(turn)));
         in_turn.copied().take(count).collect()
     }
 
@@ -155,9 +156,15 @@ fn parse(source: impl Read, skip: usize) -> Result<Table, Error> {
                 .push(value.map_err(|_| data(format!("{field:?} is not a number")))?);
         }
         let class = class.trim().parse();
-        table.labels.push(class.map_err(|_| data("a class is not a number".into()))?);
+        table
+            .labels
+            .push(class.map_err(|_| data("a class is not a number".into()))?);
     }
-    table.classes = table.labels.iter().max().map_or(0, |&class| class as usize + 1);
+    table.classes = table
+        .labels
+        .iter()
+        .max()
+        .map_or(0, |&class| class as usize + 1);
     Ok(table)
 }
 
@@ -168,8 +175,16 @@ mod tests {
     #[test]
     fn the_tables_are_what_their_source_says() {
         let digits = Table::read(Source::Digits).expect("embedded");
-        assert_eq!((digits.rows(), digits.columns, digits.classes), (1797, 64, 10));
-        assert!(digits.values.iter().all(|value| (0.0..=1.0).contains(value)));
+        assert_eq!(
+            (digits.rows(), digits.columns, digits.classes),
+            (1797, 64, 10)
+        );
+        assert!(
+            digits
+                .values
+                .iter()
+                .all(|value| (0.0..=1.0).contains(value))
+        );
         let wine = Table::read(Source::Wine).expect("embedded");
         assert_eq!((wine.rows(), wine.columns, wine.classes), (178, 13, 3));
         assert_eq!(wine.values[..3], [14.23, 1.71, 2.43]);
@@ -182,14 +197,17 @@ mod tests {
     fn splits_share_no_sample_and_have_every_class_in_its_share() {
         for source in [Source::Digits, Source::Wine] {
             let table = Table::read(source).expect("embedded");
-            let splits = [Split::Training, Split::Validation, Split::Test].map(|split| table.split(split));
+            let splits =
+                [Split::Training, Split::Validation, Split::Test].map(|split| table.split(split));
             let mut all: Vec<u32> = splits.concat();
             all.sort_unstable();
             assert_eq!(all, (0..table.rows() as u32).collect::<Vec<_>>());
             for split in &splits {
                 for class in 0..table.classes as u32 {
                     let of = |rows: &[u32]| {
-                        let of_class = rows.iter().filter(|&&row| table.labels[row as usize] == class);
+                        let of_class = rows
+                            .iter()
+                            .filter(|&&row| table.labels[row as usize] == class);
                         of_class.count() as f64 / rows.len() as f64
                     };
                     assert!((of(split) - of(&all)).abs() < 0.02);
@@ -205,7 +223,8 @@ mod tests {
         for column in 0..table.columns {
             let of = |row: &u32| f64::from(table.values[*row as usize * table.columns + column]);
             let mean = training.iter().map(of).sum::<f64>() / training.len() as f64;
-            let square = training.iter().map(|row| of(row).powi(2)).sum::<f64>() / training.len() as f64;
+            let square =
+                training.iter().map(|row| of(row).powi(2)).sum::<f64>() / training.len() as f64;
             assert!(mean.abs() < 1e-6 && (square - 1.0).abs() < 1e-5);
         }
     }
@@ -217,7 +236,9 @@ mod tests {
         let subset = table.training_subset(100, 7);
         assert!(subset.len() == 100 && subset.iter().all(|row| training.contains(row)));
         for class in 0..10 {
-            let of_class = subset.iter().filter(|&&row| table.labels[row as usize] == class);
+            let of_class = subset
+                .iter()
+                .filter(|&&row| table.labels[row as usize] == class);
             assert_eq!(of_class.count(), 10);
         }
         assert_ne!(subset, table.training_subset(100, 8));

@@ -69,7 +69,10 @@ impl Series {
         let of = |values: &Vec<Option<f64>>| {
             let present = values.iter().copied().flatten();
             let (there, back): (Vec<f64>, fn(f64) -> f64) = match scale {
-                Scale::Log => (present.filter(|value| *value > 0.0).map(f64::ln).collect(), f64::exp),
+                Scale::Log => (
+                    present.filter(|value| *value > 0.0).map(f64::ln).collect(),
+                    f64::exp,
+                ),
                 Scale::Linear | Scale::Share => (present.collect(), |value| value),
             };
             if there.is_empty() {

@@ -85,7 +85,11 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output::print_error(format_args!("{error:#}"));
-            ExitCode::from(if adapter::is_missing(&error) { NO_DEVICE } else { 2 })
+            ExitCode::from(if adapter::is_missing(&error) {
+                NO_DEVICE
+            } else {
+                2
+            })
         }
     }
 }
@@ -100,7 +104,10 @@ fn run(arguments: &Arguments) -> Result<()> {
         WholeFile::new(file)?;
     }
 
-    let gpu = pollster::block_on(Gpu::from_adapter(arguments.adapter.find()?, &GpuOptions::default()))?;
+    let gpu = pollster::block_on(Gpu::from_adapter(
+        arguments.adapter.find()?,
+        &GpuOptions::default(),
+    ))?;
     // What no error scope awaits: memory that runs out, a device that is lost. wgpu would panic.
     gpu.device().on_uncaptured_error(Arc::new(|error| {
         output::print_error(format_args!("the device: {error}"));
@@ -115,7 +122,9 @@ fn run(arguments: &Arguments) -> Result<()> {
     let trainer = Trainer::new(&gpu).normalize_on_host(arguments.reference);
 
     let settings = Settings {
-        seeds: arguments.seeds.map_or(if arguments.quick { 3 } else { 10 }, usize::from),
+        seeds: arguments
+            .seeds
+            .map_or(if arguments.quick { 3 } else { 10 }, usize::from),
         seed: arguments.seed,
         quick: arguments.quick,
     };
@@ -154,7 +163,9 @@ fn run(arguments: &Arguments) -> Result<()> {
 fn environment(arguments: &Arguments, info: &wgpu_batchnorm::wgpu::AdapterInfo) -> Environment {
     let now = jiff::Timestamp::now();
     let now = now.round(jiff::Unit::Second).unwrap_or(now);
-    let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    let words = std::env::args_os()
+        .skip(1)
+        .map(|word| word.to_string_lossy().into_owned());
     Environment {
         version: env!("CARGO_PKG_VERSION"),
         wgpu: "30",
@@ -165,7 +176,11 @@ fn environment(arguments: &Arguments, info: &wgpu_batchnorm::wgpu::AdapterInfo) 
             backend: info.backend.to_string(),
             driver: output::driver(info),
         },
-        batch_norm: if arguments.reference { "the f64 reference on the host" } else { "the library on the adapter" },
+        batch_norm: if arguments.reference {
+            "the f64 reference on the host"
+        } else {
+            "the library on the adapter"
+        },
     }
 }
 
@@ -197,7 +212,13 @@ mod tests {
         let parse = |line: &str| Arguments::try_parse_from(line.split(' '));
         let line = parse("batchnorm-lab --only speed scales --seeds 12").expect("right");
         assert_eq!(line.only, [Name::Speed, Name::Scales]);
-        for wrong in ["--only everything", "--seeds 1", "--seeds many", "--fast", "--seed -1"] {
+        for wrong in [
+            "--only everything",
+            "--seeds 1",
+            "--seeds many",
+            "--fast",
+            "--seed -1",
+        ] {
             assert!(parse(&format!("batchnorm-lab {wrong}")).is_err(), "{wrong}");
         }
     }

@@ -61,7 +61,10 @@ mod tests {
         let first = |seed| -> Vec<f32> { normal(seed, Stream::Weights).take(3).collect() };
         assert_eq!(first(1), first(1));
         assert_ne!(first(1), first(2));
-        assert_ne!(first(1), normal(1, Stream::Batches).take(3).collect::<Vec<_>>());
+        assert_ne!(
+            first(1),
+            normal(1, Stream::Batches).take(3).collect::<Vec<_>>()
+        );
     }
 
     #[test]

@@ -47,7 +47,9 @@ pub struct Session<'a> {
 
 impl std::fmt::Debug for Session<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("work", &self.work).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("work", &self.work)
+            .finish_non_exhaustive()
     }
 }
 
@@ -142,14 +144,19 @@ pub struct Kept {
 fn blank(spec: &Spec) -> Outcome {
     let members = spec.members.len();
     let layers = spec.architecture.hidden.len() + 1;
-    let times = spec.gradients_every.map_or(0, |every| spec.steps.max(1).div_ceil(every));
+    let times = spec
+        .gradients_every
+        .map_or(0, |every| spec.steps.max(1).div_ceil(every));
     let draws = |company: &Company| match company {
         Company::Draws { .. } => Some(0.0),
         Company::Mixed(_) | Company::Sorted(_) => None,
     };
     Outcome {
         losses: vec![vec![None; spec.steps]; members],
-        scores: vec![vec![vec![Score::default(); spec.evaluations()]; members]; spec.evaluate.len()],
+        scores: vec![
+            vec![vec![Score::default(); spec.evaluations()]; members];
+            spec.evaluate.len()
+        ],
         gradients: vec![vec![vec![None; times]; members]; layers],
         quantiles: vec![[0.0; 5]; spec.evaluations()],
         afterwards: spec
@@ -157,7 +164,13 @@ fn blank(spec: &Spec) -> Outcome {
             .iter()
             .map(|company| {
                 let deviation = draws(company);
-                vec![Afterwards { accuracy: 0.0, deviation }; members]
+                vec![
+                    Afterwards {
+                        accuracy: 0.0,
+                        deviation
+                    };
+                    members
+                ]
             })
             .collect(),
     }

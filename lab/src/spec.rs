@@ -181,7 +181,10 @@ pub struct Afterwards {
 impl Spec {
     /// A rough measure of what training this costs: steps of one layer of one network.
     pub fn work(&self) -> u64 {
-        (self.steps.max(1) * self.members.len() * (self.architecture.hidden.len() + 1) * self.batch.max(8)) as u64
+        (self.steps.max(1)
+            * self.members.len()
+            * (self.architecture.hidden.len() + 1)
+            * self.batch.max(8)) as u64
     }
 
     /// The number of evaluations.

@@ -13,7 +13,11 @@ pub fn quantile(values: &[f64], share: f64) -> f64 {
     let at = share.clamp(0.0, 1.0) * last as f64;
     let (below, part) = (at.floor() as usize, at.fract());
     let above = (below + 1).min(last);
-    if part == 0.0 { sorted[below] } else { sorted[below] * (1.0 - part) + sorted[above] * part }
+    if part == 0.0 {
+        sorted[below]
+    } else {
+        sorted[below] * (1.0 - part) + sorted[above] * part
+    }
 }
 
 /// The mean of values; NaN of none.
@@ -35,7 +39,10 @@ impl Estimate {
     pub fn of(values: &[f64]) -> Self {
         let count = values.len() as f64;
         let effect = mean(values);
-        let square = values.iter().map(|value| (value - effect).powi(2)).sum::<f64>();
+        let square = values
+            .iter()
+            .map(|value| (value - effect).powi(2))
+            .sum::<f64>();
         let half = match StudentsT::new(0.0, 1.0, count - 1.0) {
             Ok(students) if count >= 2.0 => {
                 students.inverse_cdf(0.975) * (square / (count - 1.0) / count).sqrt()
@@ -102,7 +109,10 @@ mod tests {
     #[test]
     fn quantiles_lie_between_values() {
         let values = [4.0, 1.0, 3.0, 2.0, 5.0];
-        assert_eq!([0.0, 0.25, 0.5, 1.0].map(|share| quantile(&values, share)), [1.0, 2.0, 3.0, 5.0]);
+        assert_eq!(
+            [0.0, 0.25, 0.5, 1.0].map(|share| quantile(&values, share)),
+            [1.0, 2.0, 3.0, 5.0]
+        );
         assert_eq!(quantile(&[1.0, 2.0], 0.5), 1.5);
         assert!(quantile(&[], 0.5).is_nan());
     }
@@ -122,7 +132,10 @@ mod tests {
     #[test]
     fn a_verdict_takes_the_whole_interval() {
         let verdict = |low, high| {
-            let estimate = Estimate { effect: 0.0, interval: [low, high] };
+            let estimate = Estimate {
+                effect: 0.0,
+                interval: [low, high],
+            };
             Verdict::of(estimate, 0.0, 0.5)
         };
         assert_eq!(verdict(0.6, 2.0), Verdict::Supported);

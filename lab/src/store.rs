@@ -18,7 +18,8 @@ pub struct Folder {
 impl Folder {
     /// The folder, made where there is none.
     pub fn new(path: &Path) -> Result<Self> {
-        std::fs::create_dir_all(path).with_context(|| format!("cannot write {}", path.display()))?;
+        std::fs::create_dir_all(path)
+            .with_context(|| format!("cannot write {}", path.display()))?;
         Ok(Self {
             path: path.to_owned(),
         })

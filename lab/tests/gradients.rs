@@ -57,9 +57,14 @@ impl Twin<'_> {
             let z: Vec<f64> = (0..rows * outputs)
                 .map(|at| {
                     let (row, column) = (at / outputs, at % outputs);
-                    let product = |i: usize| active[row * inputs + i] * weights[i * outputs + column];
+                    let product =
+                        |i: usize| active[row * inputs + i] * weights[i * outputs + column];
                     (0..inputs).map(product).sum::<f64>()
-                        + if bias == 1 { weights[inputs * outputs + column] } else { 0.0 }
+                        + if bias == 1 {
+                            weights[inputs * outputs + column]
+                        } else {
+                            0.0
+                        }
                 })
                 .collect();
             inputs = outputs;
@@ -105,10 +110,15 @@ impl Twin<'_> {
 
 fn assert_close(what: &str, given: &[f32], exact: &[f64]) {
     assert_eq!(given.len(), exact.len(), "{what}");
-    let largest = exact.iter().fold(LEAST, |largest, exact| largest.max(exact.abs()));
+    let largest = exact
+        .iter()
+        .fold(LEAST, |largest, exact| largest.max(exact.abs()));
     for (index, (&given, exact)) in given.iter().zip(exact).enumerate() {
         let error = (f64::from(given) - exact).abs() / largest;
-        assert!(error <= TOLERANCE, "{what}, value {index}: {given} instead of {exact}, {error:.1e} off");
+        assert!(
+            error <= TOLERANCE,
+            "{what}, value {index}: {given} instead of {exact}, {error:.1e} off"
+        );
     }
 }
 
@@ -118,7 +128,10 @@ fn check(trainer: &Trainer, spec: &Spec) {
     let table = Table::read(spec.source).expect("embedded");
     let members = spec.members.len();
     let hidden = &spec.architecture.hidden;
-    let norm_units = hidden.iter().map(|&units| units as usize).chain([table.columns]);
+    let norm_units = hidden
+        .iter()
+        .map(|&units| units as usize)
+        .chain([table.columns]);
     let there = (0..hidden.len())
         .map(|_| spec.architecture.norm)
         .chain([spec.architecture.input_norm]);
@@ -129,7 +142,13 @@ fn check(trainer: &Trainer, spec: &Spec) {
         weights: gradients
             .weights
             .iter()
-            .map(|[weights, _]| weights[..weights.len() / members].iter().copied().map(f64::from).collect())
+            .map(|[weights, _]| {
+                weights[..weights.len() / members]
+                    .iter()
+                    .copied()
+                    .map(f64::from)
+                    .collect()
+            })
             .collect(),
         norms: norm_units
             .clone()
@@ -161,8 +180,13 @@ fn check(trainer: &Trainer, spec: &Spec) {
         let packed = Packed::new((units * members) as u64);
         for (vector, name) in ["gamma", "beta"].into_iter().enumerate() {
             let given = packed.vector(given, vector).expect("packed");
-            let exact = twin.derivatives(units, |twin, index| &mut twin.norms[layer][vector][index]);
-            assert_close(&format!("{spec:?}: {name} {layer}"), &given[..units], &exact);
+            let exact =
+                twin.derivatives(units, |twin, index| &mut twin.norms[layer][vector][index]);
+            assert_close(
+                &format!("{spec:?}: {name} {layer}"),
+                &given[..units],
+                &exact,
+            );
         }
     }
 }

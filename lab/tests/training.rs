@@ -75,7 +75,10 @@ fn with_batch_norm_replaced_by_the_identity_both_arms_are_identical() {
         assert_identical(&of(Norm::None), &of(Norm::Identity));
     }
     // The arms do differ where they should.
-    assert_ne!(train(&trainer, &spec(Norm::None)).losses, train(&trainer, &spec(Norm::Batch)).losses);
+    assert_ne!(
+        train(&trainer, &spec(Norm::None)).losses,
+        train(&trainer, &spec(Norm::Batch)).losses
+    );
 }
 
 #[test]
@@ -86,7 +89,10 @@ fn the_same_seeds_give_the_same_numbers() {
     assert_eq!(first, train(&Trainer::new(&gpu), &spec));
     let mut other = spec.clone();
     other.members[0].seed += 100;
-    assert_ne!(first.losses[0], train(&Trainer::new(&gpu), &other).losses[0]);
+    assert_ne!(
+        first.losses[0],
+        train(&Trainer::new(&gpu), &other).losses[0]
+    );
 }
 
 /// A step's rounding errors are about 1e-7 of its loss and gradients, and later steps carry them on; on digits they grow by
@@ -102,18 +108,34 @@ fn by_the_reference_on_the_host_curves_are_the_same_at_first() {
         let on_device = train(&Trainer::new(&gpu), &spec);
         let on_host = train(&Trainer::new(&gpu).normalize_on_host(true), &spec);
         let mut largest = 0f32;
-        for (device, host) in on_device.losses.iter().flatten().zip(on_host.losses.iter().flatten()) {
+        for (device, host) in on_device
+            .losses
+            .iter()
+            .flatten()
+            .zip(on_host.losses.iter().flatten())
+        {
             let difference = (device.expect("finite") - host.expect("finite")).abs();
             largest = largest.max(difference);
         }
         assert!(largest < 1e-4, "losses differ by {largest:e}");
-        for (device, host) in on_device.scores.iter().flatten().flatten().zip(on_host.scores.iter().flatten().flatten()) {
+        for (device, host) in on_device
+            .scores
+            .iter()
+            .flatten()
+            .flatten()
+            .zip(on_host.scores.iter().flatten().flatten())
+        {
             // One sample of 355 near a border of two classes.
             assert!((device.accuracy - host.accuracy).abs() < 0.003);
             let losses = [device.loss, host.loss].map(|loss| loss.expect("finite"));
             assert!((losses[0] - losses[1]).abs() < 1e-4);
         }
-        for (device, host) in on_device.afterwards.iter().flatten().zip(on_host.afterwards.iter().flatten()) {
+        for (device, host) in on_device
+            .afterwards
+            .iter()
+            .flatten()
+            .zip(on_host.afterwards.iter().flatten())
+        {
             assert!((device.accuracy - host.accuracy).abs() < 0.1);
             if let (Some(device), Some(host)) = (device.deviation, host.deviation) {
                 assert!((device / host - 1.0).abs() < 1e-3 && device > 0.0);
@@ -148,7 +170,7 @@ fn networks_learn() {
     let gpu = gpu();
     let trainer = Trainer::new(&gpu);
     for (norm, optimizer, loss, rate) in [
-        (Norm::None, Optimizer::SGD, Loss::CrossEntropy, 0.1),
+        (Norm::None, Optimizer::SGD, Loss::CrossEntropy, 0.03),
         (Norm::Batch, Optimizer::SGD, Loss::CrossEntropy, 0.1),
         (Norm::Batch, Optimizer::ADAM, Loss::CrossEntropy, 0.01),
         (Norm::None, Optimizer::ADAM, Loss::MeanSquaredError, 0.01),
@@ -161,7 +183,10 @@ fn networks_learn() {
         spec.members = members(&[rate; 2]);
         let outcome = train(&trainer, &spec);
         for scores in &outcome.scores[0] {
-            assert!(scores[0].accuracy < 0.35, "{spec:?}: before it has learned: {scores:?}");
+            assert!(
+                scores[0].accuracy < 0.35,
+                "{spec:?}: before it has learned: {scores:?}"
+            );
             assert!(scores[3].accuracy > 0.85, "{spec:?}: {scores:?}");
         }
     }
@@ -172,16 +197,31 @@ fn one_sample_alone_is_its_own_mean() {
     let gpu = gpu();
     let trainer = Trainer::new(&gpu);
     let mut spec = spec(Norm::Batch);
-    spec.afterwards = vec![Company::Mixed(1), Company::Draws { size: 1, draws: 4 }, Company::Sorted(64)];
+    spec.afterwards = vec![
+        Company::Mixed(1),
+        Company::Draws { size: 1, draws: 4 },
+        Company::Sorted(64),
+    ];
     let outcome = train(&trainer, &spec);
     // Every sample gives the same outputs, and so all are of the same class.
-    assert!(outcome.afterwards[0].iter().all(|after| (0.08..0.12).contains(&after.accuracy)));
-    assert!(outcome.afterwards[1].iter().all(|after| after.deviation == Some(0.0)));
+    assert!(
+        outcome.afterwards[0]
+            .iter()
+            .all(|after| (0.08..0.12).contains(&after.accuracy))
+    );
+    assert!(
+        outcome.afterwards[1]
+            .iter()
+            .all(|after| after.deviation == Some(0.0))
+    );
 
     // To train on one is refused by the library, and nothing is trained.
     spec.batch = 1;
     let error = pollster::block_on(trainer.train(&spec, &|_| {})).expect_err("no variance");
-    assert!(matches!(error, Error::Plan(PlanError::SingleValue)), "{error}");
+    assert!(
+        matches!(error, Error::Plan(PlanError::SingleValue)),
+        "{error}"
+    );
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Gradients from the last hidden layer to the first.
 
-use super::{ARMS, Experiment, Finding, Settings, Unit, arm, arm_name, digits, grid, list, powers, short};
+use super::{
+    ARMS, Experiment, Finding, Settings, Unit, arm, arm_name, digits, grid, list, powers, short,
+};
 use crate::Error;
 use crate::data::Split;
 use crate::figure::{Axis, Figure, Scale, Series};
@@ -14,7 +16,11 @@ const EVERY: usize = 5;
 
 /// The root of the mean squared gradient of a weight of a hidden layer.
 fn gradient(outcome: &Outcome, spec: &Spec, layer: usize, member: usize, time: usize) -> f64 {
-    let inputs = if layer == 0 { 64 } else { spec.architecture.hidden[layer - 1] };
+    let inputs = if layer == 0 {
+        64
+    } else {
+        spec.architecture.hidden[layer - 1]
+    };
     let bias = u64::from(spec.architecture.norm != Norm::Batch);
     let weights = (inputs + bias) * spec.architecture.hidden[layer];
     let norm = outcome.gradients[layer][member][time].map_or(f64::MAX.sqrt(), f64::from);
@@ -71,19 +77,27 @@ pub(super) async fn run(session: &Session<'_>, settings: &Settings) -> Result<Ex
                 let outcome = session.run(&spec).await?;
                 let of_gain = |gain: usize| gain * seeds.len()..(gain + 1) * seeds.len();
                 let of_arm: Vec<Vec<f64>> = (0..gains.len())
-                    .map(|gain| of_gain(gain).map(|member| decades(&outcome, &spec, member, 0)).collect())
+                    .map(|gain| {
+                        of_gain(gain)
+                            .map(|member| decades(&outcome, &spec, member, 0))
+                            .collect()
+                    })
                     .collect();
                 by_gain.push(Series {
                     name: format!("{}, {depth} layers", arm_name(arm)),
                     arm,
                     dash: at,
                     x: gains.iter().copied().map(f64::from).collect(),
-                    values: of_arm.iter().map(|seeds| seeds.iter().copied().map(Some).collect()).collect(),
+                    values: of_arm
+                        .iter()
+                        .map(|seeds| seeds.iter().copied().map(Some).collect())
+                        .collect(),
                 });
                 if depth == headline_depth {
                     let usual = of_gain(1);
                     let relative = |layer: usize, member: usize| {
-                        gradient(&outcome, &spec, layer, member, 0) / gradient(&outcome, &spec, depth - 1, member, 0)
+                        gradient(&outcome, &spec, layer, member, 0)
+                            / gradient(&outcome, &spec, depth - 1, member, 0)
                     };
                     profile.push(Series {
                         name: arm_name(arm).into(),
@@ -91,7 +105,12 @@ pub(super) async fn run(session: &Session<'_>, settings: &Settings) -> Result<Ex
                         dash: 0,
                         x: (1..=depth).map(|layer| layer as f64).collect(),
                         values: (0..depth)
-                            .map(|layer| usual.clone().map(|member| Some(relative(layer, member))).collect())
+                            .map(|layer| {
+                                usual
+                                    .clone()
+                                    .map(|member| Some(relative(layer, member)))
+                                    .collect()
+                            })
                             .collect(),
                     });
                 }
@@ -105,7 +124,9 @@ pub(super) async fn run(session: &Session<'_>, settings: &Settings) -> Result<Ex
                 spec.evaluate = vec![Split::Validation];
                 spec.members = grid(&rates, &settings.tuning());
                 let sweep = session.run(&spec).await?;
-                let loss = |scores: &[crate::spec::Score]| -scores.last().and_then(|score| score.loss).unwrap_or(1e9);
+                let loss = |scores: &[crate::spec::Score]| {
+                    -scores.last().and_then(|score| score.loss).unwrap_or(1e9)
+                };
                 let best = super::best_rate(&sweep, &rates, loss);
                 spec.members = grid(&rates[best..=best], &seeds);
                 spec.evaluate = vec![];
@@ -118,9 +139,21 @@ pub(super) async fn run(session: &Session<'_>, settings: &Settings) -> Result<Ex
                         (0..seeds.len()).map(of_seed).collect()
                     })
                     .collect();
-                last.push(values.last().into_iter().flatten().copied().flatten().collect());
+                last.push(
+                    values
+                        .last()
+                        .into_iter()
+                        .flatten()
+                        .copied()
+                        .flatten()
+                        .collect(),
+                );
                 over_steps.push(Series {
-                    name: format!("{}, {depth} layers (rate {})", arm_name(arm), short(rates[best])),
+                    name: format!(
+                        "{}, {depth} layers (rate {})",
+                        arm_name(arm),
+                        short(rates[best])
+                    ),
                     arm,
                     dash: at,
                     x: (0..times).map(|time| (time * EVERY) as f64).collect(),
@@ -128,21 +161,40 @@ pub(super) async fn run(session: &Session<'_>, settings: &Settings) -> Result<Ex
                 });
             }
             let saved = |without: &[f64], with: &[f64]| -> Vec<f64> {
-                without.iter().zip(with).map(|(without, with)| without.abs() - with.abs()).collect()
+                without
+                    .iter()
+                    .zip(with)
+                    .map(|(without, with)| without.abs() - with.abs())
+                    .collect()
             };
             for (gain, value) in gains.iter().enumerate() {
                 let cell = saved(&first[0][gain], &first[1][gain]);
                 if depth == headline_depth {
                     cells.push(cell.clone());
                 }
-                let name = format!("{}, {depth} layers, gain {}, at the beginning", name_of(activation), short(*value));
+                let name = format!(
+                    "{}, {depth} layers, gain {}, at the beginning",
+                    name_of(activation),
+                    short(*value)
+                );
                 findings.push(Finding::difference(&name, Unit::Decades, 1.0, &cell));
             }
-            let name = format!("{}, {depth} layers, gain 1, in training", name_of(activation));
-            findings.push(Finding::difference(&name, Unit::Decades, 1.0, &saved(&last[0], &last[1])));
+            let name = format!(
+                "{}, {depth} layers, gain 1, in training",
+                name_of(activation)
+            );
+            findings.push(Finding::difference(
+                &name,
+                Unit::Decades,
+                1.0,
+                &saved(&last[0], &last[1]),
+            ));
             if !profile.is_empty() {
                 figures.push(Figure {
-                    title: format!("Gradient by layer at the beginning, {}, {depth} layers", name_of(activation)),
+                    title: format!(
+                        "Gradient by layer at the beginning, {}, {depth} layers",
+                        name_of(activation)
+                    ),
                     caption: "Relative to that of the last hidden layer; gain 1.".into(),
                     x: Axis::new("hidden layer", Scale::Linear),
                     y: Axis::new("gradient / last layer's", Scale::Log),

@@ -31,25 +31,51 @@ pub(super) async fn run(session: &Session<'_>, settings: &Settings) -> Result<Ex
         values,
     };
     let after = |at: usize| -> Vec<Option<f64>> {
-        outcome.afterwards[at].iter().map(|after| Some(after.accuracy)).collect()
+        outcome.afterwards[at]
+            .iter()
+            .map(|after| Some(after.accuracy))
+            .collect()
     };
     let at_test = vec![
-        series("running statistics", Arm::Other, 0, vec![by_running.clone(); sizes.len()]),
-        series("the batch's, mixed", Arm::With, 0, (0..sizes.len()).map(after).collect()),
-        series("the batch's, by class", Arm::Without, 0, (sizes.len()..2 * sizes.len()).map(after).collect()),
+        series(
+            "running statistics",
+            Arm::Other,
+            0,
+            vec![by_running.clone(); sizes.len()],
+        ),
+        series(
+            "the batch's, mixed",
+            Arm::With,
+            0,
+            (0..sizes.len()).map(after).collect(),
+        ),
+        series(
+            "the batch's, by class",
+            Arm::Without,
+            0,
+            (sizes.len()..2 * sizes.len()).map(after).collect(),
+        ),
     ];
 
     // The same number of samples seen by each.
     let training_sizes: &[usize] = settings.pick(&[2, 4, 8, 16, 64], &[2, 16]);
     let mut by_training_size = Vec::new();
     for &batch in training_sizes {
-        let mut spec = digits(DEPTH, Norm::Batch, steps * 16 / batch, grid(&[RATE * batch as f32 / 64.0], &seeds));
+        let mut spec = digits(
+            DEPTH,
+            Norm::Batch,
+            steps * 16 / batch,
+            grid(&[RATE * batch as f32 / 64.0], &seeds),
+        );
         spec.batch = batch;
         spec.evaluate = TEST.to_vec();
         spec.afterwards = vec![Company::Mixed(batch)];
         let outcome = session.run(&spec).await?;
         let running: Vec<Option<f64>> = outcome.scores[0].iter().map(last).collect();
-        let own: Vec<Option<f64>> = outcome.afterwards[0].iter().map(|after| Some(after.accuracy)).collect();
+        let own: Vec<Option<f64>> = outcome.afterwards[0]
+            .iter()
+            .map(|after| Some(after.accuracy))
+            .collect();
         by_training_size.push([running, own]);
     }
     let trained = |name: &str, arm, of: usize| Series {
@@ -57,7 +83,10 @@ pub(super) async fn run(session: &Session<'_>, settings: &Settings) -> Result<Ex
         arm,
         dash: 0,
         x: training_sizes.iter().map(|&size| size as f64).collect(),
-        values: by_training_size.iter().map(|pair| pair[of].clone()).collect(),
+        values: by_training_size
+            .iter()
+            .map(|pair| pair[of].clone())
+            .collect(),
     };
     let in_training = vec![
         trained("running statistics", Arm::Other, 0),

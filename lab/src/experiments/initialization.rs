@@ -1,8 +1,8 @@
 //! The range of initialization gains from which networks train.
 
 use super::{
-    ARMS, Experiment, Finding, Settings, TEST, Unit, VALIDATION, arm, arm_name, best_rate, digits, final_accuracy, powers,
-    tuned,
+    ARMS, Experiment, Finding, Settings, TEST, Unit, VALIDATION, arm, arm_name, best_rate, digits,
+    final_accuracy, powers, tuned,
 };
 use crate::Error;
 use crate::figure::{Axis, Figure, Scale, Series};
@@ -23,7 +23,11 @@ pub(super) async fn run(session: &Session<'_>, settings: &Settings) -> Result<Ex
     let mut widths = Vec::new();
     for norm in ARMS {
         // Each gain has its own best rate too.
-        let of_gain = |&gain: &f32| super::grid(&rates, &tuning).into_iter().map(move |member| Member { gain, ..member });
+        let of_gain = |&gain: &f32| {
+            super::grid(&rates, &tuning)
+                .into_iter()
+                .map(move |member| Member { gain, ..member })
+        };
         let mut spec = digits(DEPTH, norm, steps, gains.iter().flat_map(of_gain).collect());
         spec.evaluate_every = 10;
         spec.evaluate = VALIDATION.to_vec();
@@ -32,35 +36,56 @@ pub(super) async fn run(session: &Session<'_>, settings: &Settings) -> Result<Ex
         let best: Vec<f32> = (0..gains.len())
             .map(|gain| {
                 let mut of_gain = sweep.clone();
-                of_gain.scores[0] = sweep.scores[0][gain * per_gain..(gain + 1) * per_gain].to_vec();
+                of_gain.scores[0] =
+                    sweep.scores[0][gain * per_gain..(gain + 1) * per_gain].to_vec();
                 rates[best_rate(&of_gain, &rates, final_accuracy)]
             })
             .collect();
         let members = gains.iter().zip(&best).flat_map(|(&gain, &learning_rate)| {
-            seeds.iter().map(move |&seed| Member { seed, learning_rate, gain })
+            seeds.iter().map(move |&seed| Member {
+                seed,
+                learning_rate,
+                gain,
+            })
         });
         spec.members = members.collect();
         spec.evaluate = TEST.to_vec();
         let outcome = session.run(&spec).await?;
-        let accuracy = |gain: usize, seed: usize| final_accuracy(&outcome.scores[0][gain * seeds.len() + seed]);
+        let accuracy = |gain: usize, seed: usize| {
+            final_accuracy(&outcome.scores[0][gain * seeds.len() + seed])
+        };
         let width = |seed: usize| {
-            let training = (0..gains.len()).filter(|&gain| accuracy(gain, seed) >= TRAINS).count();
+            let training = (0..gains.len())
+                .filter(|&gain| accuracy(gain, seed) >= TRAINS)
+                .count();
             training as f64 / f64::from(per_decade)
         };
         widths.push((0..seeds.len()).map(width).collect::<Vec<_>>());
         let rates_of_gains: Vec<String> = best.iter().map(|&rate| super::short(rate)).collect();
-        chosen.push(format!("{}: {}", arm_name(arm(norm)), rates_of_gains.join(", ")));
+        chosen.push(format!(
+            "{}: {}",
+            arm_name(arm(norm)),
+            rates_of_gains.join(", ")
+        ));
         series.push(Series {
             name: arm_name(arm(norm)).into(),
             arm: arm(norm),
             dash: 0,
             x: gains.iter().copied().map(f64::from).collect(),
             values: (0..gains.len())
-                .map(|gain| (0..seeds.len()).map(|seed| Some(accuracy(gain, seed))).collect())
+                .map(|gain| {
+                    (0..seeds.len())
+                        .map(|seed| Some(accuracy(gain, seed)))
+                        .collect()
+                })
                 .collect(),
         });
     }
-    let wider: Vec<f64> = widths[1].iter().zip(&widths[0]).map(|(with, without)| with - without).collect();
+    let wider: Vec<f64> = widths[1]
+        .iter()
+        .zip(&widths[0])
+        .map(|(with, without)| with - without)
+        .collect();
     let ends = [gains[0], gains[gains.len() - 1]].map(super::short);
     Ok(Experiment {
         name: "initialization",

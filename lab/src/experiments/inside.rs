@@ -1,6 +1,9 @@
 //! What the activation of one hidden unit gets to see over training, as in figure 1 of Ioffe and Szegedy (2015).
 
-use super::{ARMS, Exhibit, Settings, TEST, VALIDATION, arm, arm_name, best_rate, digits, final_accuracy, grid, powers, short, tuned};
+use super::{
+    ARMS, Exhibit, Settings, TEST, VALIDATION, arm, arm_name, best_rate, digits, final_accuracy,
+    grid, powers, short, tuned,
+};
 use crate::Error;
 use crate::figure::{Axis, Figure, Scale, Series};
 use crate::session::Session;
@@ -34,15 +37,29 @@ pub(super) async fn run(session: &Session<'_>, settings: &Settings) -> Result<Ex
             short(rates[best]),
             100.0 * accuracy
         ));
-        let series = QUANTILES.iter().enumerate().map(|(at, &(name, dash))| Series {
-            name: name.into(),
-            arm,
-            dash,
-            x: super::evaluation_steps(&spec),
-            values: outcome.quantiles.iter().map(|quantiles| vec![Some(quantiles[at])]).collect(),
-        });
+        let series = QUANTILES
+            .iter()
+            .enumerate()
+            .map(|(at, &(name, dash))| Series {
+                name: name.into(),
+                arm,
+                dash,
+                x: super::evaluation_steps(&spec),
+                values: outcome
+                    .quantiles
+                    .iter()
+                    .map(|quantiles| vec![Some(quantiles[at])])
+                    .collect(),
+            });
         figures.push(Figure {
-            title: format!("{} batch norm", if figures.is_empty() { "Without" } else { "With" }),
+            title: format!(
+                "{} batch norm",
+                if figures.is_empty() {
+                    "Without"
+                } else {
+                    "With"
+                }
+            ),
             caption: "5, 25, 50, 75 and 95 percent of a unit's inputs on the test split.".into(),
             x: Axis::new("step", Scale::Linear),
             y: Axis::new("input of the sigmoid", Scale::Linear),

@@ -14,9 +14,7 @@ use crate::Error;
 use crate::data::{Source, Split};
 use crate::figure::{Arm, Figure};
 use crate::session::Session;
-use crate::spec::{
-    Activation, Architecture, Loss, Member, Norm, Optimizer, Outcome, Score, Spec,
-};
+use crate::spec::{Activation, Architecture, Loss, Member, Norm, Optimizer, Outcome, Score, Spec};
 use crate::statistics::{Estimate, Verdict, mean};
 
 /// What an experiment is run with.
@@ -36,13 +34,17 @@ const TUNING: u64 = 1 << 32;
 impl Settings {
     /// The seeds that are reported.
     fn seeds(&self) -> Vec<u64> {
-        (0..self.seeds as u64).map(|index| self.seed.wrapping_add(index)).collect()
+        (0..self.seeds as u64)
+            .map(|index| self.seed.wrapping_add(index))
+            .collect()
     }
 
     /// The seeds that learning rates are chosen by: none of those above.
     fn tuning(&self) -> Vec<u64> {
         let count = if self.quick { 1 } else { 3 };
-        (0..count).map(|index| self.seed.wrapping_add(TUNING + index)).collect()
+        (0..count)
+            .map(|index| self.seed.wrapping_add(TUNING + index))
+            .collect()
     }
 
     /// One of two, the first where all is done in full.
@@ -93,7 +95,13 @@ impl Finding {
     /// Of a ratio for each seed, larger where the claim is truer.
     fn ratio(what: &str, least: f64, values: &[f64]) -> Self {
         let logarithms: Vec<f64> = values.iter().map(|value| value.ln()).collect();
-        Self::of(what, Unit::Ratio, 1.0, least, Estimate::of(&logarithms).map(f64::exp))
+        Self::of(
+            what,
+            Unit::Ratio,
+            1.0,
+            least,
+            Estimate::of(&logarithms).map(f64::exp),
+        )
     }
 
     fn of(what: &str, unit: Unit, none: f64, least: f64, estimate: Estimate) -> Self {
@@ -315,7 +323,12 @@ fn best_rate(outcome: &Outcome, rates: &[f32], value: impl Fn(&[Score]) -> f64) 
         let values: Vec<f64> = members.iter().map(|scores| value(scores)).collect();
         let losses: Vec<f64> = members
             .iter()
-            .map(|scores| scores.last().and_then(|score| score.loss).unwrap_or(f64::MAX / 1e9))
+            .map(|scores| {
+                scores
+                    .last()
+                    .and_then(|score| score.loss)
+                    .unwrap_or(f64::MAX / 1e9)
+            })
             .collect();
         (mean(&values), -mean(&losses))
     };
@@ -329,13 +342,20 @@ fn best_rate(outcome: &Outcome, rates: &[f32], value: impl Fn(&[Score]) -> f64) 
 fn accuracies(members: &[Vec<Score>]) -> Vec<Vec<Option<f64>>> {
     let evaluations = members.first().map_or(0, Vec::len);
     (0..evaluations)
-        .map(|at| members.iter().map(|scores| Some(scores[at].accuracy)).collect())
+        .map(|at| {
+            members
+                .iter()
+                .map(|scores| Some(scores[at].accuracy))
+                .collect()
+        })
         .collect()
 }
 
 /// Where the evaluations of a run are.
 fn evaluation_steps(spec: &Spec) -> Vec<f64> {
-    (0..spec.evaluations()).map(|at| (at * spec.evaluate_every) as f64).collect()
+    (0..spec.evaluations())
+        .map(|at| (at * spec.evaluate_every) as f64)
+        .collect()
 }
 
 /// A number in few digits.
@@ -344,7 +364,11 @@ fn short(value: f32) -> String {
     if (-3..4).contains(&exponent) {
         let decimals = usize::try_from(1 - exponent).unwrap_or(0);
         let text = format!("{value:.decimals$}");
-        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+        if text.contains('.') {
+            text.trim_end_matches('0').trim_end_matches('.').to_owned()
+        } else {
+            text
+        }
     } else {
         format!("{value:.1e}")
     }
@@ -352,7 +376,10 @@ fn short(value: f32) -> String {
 
 /// How learning rates were chosen, which every experiment says.
 fn tuned(settings: &Settings, rates: &[f32], by: &str) -> String {
-    let (first, last) = (rates.first().copied().unwrap_or(0.0), rates.last().copied().unwrap_or(0.0));
+    let (first, last) = (
+        rates.first().copied().unwrap_or(0.0),
+        rates.last().copied().unwrap_or(0.0),
+    );
     format!(
         "Each arm has its own best learning rate, the same sweep of {} from {} to {} for both, chosen by {by} on the validation \
          split over {} seeds that are not reported.",
@@ -409,14 +436,24 @@ mod tests {
     fn rates_are_powers_of_ten() {
         assert_eq!(powers(-1, 1, 1), [0.1, 1.0, 10.0]);
         assert_eq!(powers(-3, 1, 2).len(), 9);
-        for (value, text) in [(0.001, "0.001"), (0.316_227_77, "0.32"), (10.0, "10"), (1000.0, "1000"), (1e-4, "1.0e-4")] {
+        for (value, text) in [
+            (0.001, "0.001"),
+            (0.316_227_77, "0.32"),
+            (10.0, "10"),
+            (1000.0, "1000"),
+            (1e-4, "1.0e-4"),
+        ] {
             assert_eq!(short(value), text);
         }
     }
 
     #[test]
     fn seeds_to_tune_by_are_not_those_that_are_reported() {
-        let settings = Settings { seeds: 10, seed: 3, quick: false };
+        let settings = Settings {
+            seeds: 10,
+            seed: 3,
+            quick: false,
+        };
         let (seeds, tuning) = (settings.seeds(), settings.tuning());
         assert!(seeds.len() == 10 && tuning.iter().all(|seed| !seeds.contains(seed)));
     }

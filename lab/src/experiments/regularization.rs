@@ -1,14 +1,14 @@
 //! Generalization from few samples, and the noise that batch norm takes from the batch.
 
 use super::{
-    ARMS, Experiment, Finding, Settings, Unit, VALIDATION, arm, arm_name, best_rate, digits, final_accuracy, grid, powers, short,
-    tuned,
+    ARMS, Experiment, Finding, Settings, Unit, VALIDATION, arm, arm_name, best_rate, digits,
+    final_accuracy, grid, powers, short, tuned,
 };
 use crate::Error;
 use crate::data::Split;
 use crate::figure::{Arm, Axis, Figure, Scale, Series};
 use crate::session::Session;
-use crate::spec::{Company, Norm, Score};
+use crate::spec::{Company, Norm, Outcome, Score};
 use crate::statistics::mean;
 
 const DEPTH: usize = 2;
@@ -17,6 +17,20 @@ const SAMPLES: usize = 100;
 /// The loss at the end, where it is finite.
 fn final_loss(scores: &[Score]) -> Option<f64> {
     scores.last().and_then(|score| score.loss)
+}
+
+/// For each run and seed a value of its scores on the training samples and on the test split.
+fn by_seed(
+    runs: &[Outcome],
+    value: impl Fn(&[Score], &[Score]) -> Option<f64>,
+) -> Vec<Vec<Option<f64>>> {
+    let of_run = |run: &Outcome| {
+        let pairs = run.scores[0].iter().zip(&run.scores[1]);
+        pairs
+            .map(|(training, test)| value(training, test))
+            .collect()
+    };
+    runs.iter().map(of_run).collect()
 }
 
 pub(super) async fn run(session: &Session<'_>, settings: &Settings) -> Result<Experiment, Error> {
@@ -45,15 +59,12 @@ pub(super) async fn run(session: &Session<'_>, settings: &Settings) -> Result<Ex
             spec.members = grid(&rates[best..=best], &seeds);
             spec.evaluate = vec![Split::Training, Split::Test];
             by_batch.push(session.run(&spec).await?);
-            chosen.push(format!("batch {batch} {}: {}", arm_name(arm), short(rates[best])));
+            chosen.push(format!(
+                "batch {batch} {}: {}",
+                arm_name(arm),
+                short(rates[best])
+            ));
         }
-        let of = |value: &dyn Fn(&[Score], &[Score]) -> Option<f64>| -> Vec<Vec<Option<f64>>> {
-            let of_run = |outcome: &crate::spec::Outcome| {
-                let pairs = outcome.scores[0].iter().zip(&outcome.scores[1]);
-                pairs.map(|(training, test)| value(training, test)).collect()
-            };
-            by_batch.iter().map(of_run).collect()
-        };
         let last = |scores: &[Score]| scores.last().map(|score| score.accuracy);
         let series = |values| Series {
             name: arm_name(arm).into(),
@@ -62,33 +73,60 @@ pub(super) async fn run(session: &Session<'_>, settings: &Settings) -> Result<Ex
             x: batches.iter().map(|&batch| batch as f64).collect(),
             values,
         };
-        gaps.push(series(of(&|training, test| Some(last(training)? - last(test)?))));
-        accuracies.push(series(of(&|_, test| last(test))));
-        loss_gaps.push(series(of(&|training, test| Some(final_loss(test)? - final_loss(training)?))));
+        gaps.push(series(by_seed(&by_batch, |training, test| {
+            Some(last(training)? - last(test)?)
+        })));
+        accuracies.push(series(by_seed(&by_batch, |_, test| last(test))));
+        loss_gaps.push(series(by_seed(&by_batch, |training, test| {
+            Some(final_loss(test)? - final_loss(training)?)
+        })));
     }
     for (at, &batch) in batches.iter().enumerate() {
         let difference = |series: &[Series]| -> Vec<f64> {
             let pairs = series[0].values[at].iter().zip(&series[1].values[at]);
-            pairs.filter_map(|(without, with)| Some((*without)? - (*with)?)).collect()
+            pairs
+                .filter_map(|(without, with)| Some((*without)? - (*with)?))
+                .collect()
         };
         let gap = difference(&gaps);
         let name = format!("gap in accuracy without minus with, batch {batch}");
         findings.push(Finding::difference(&name, Unit::Share, 0.005, &gap));
         smaller.push(gap);
         let name = format!("gap in loss without minus with, batch {batch}");
-        findings.push(Finding::difference(&name, Unit::Loss, 0.02, &difference(&loss_gaps)));
+        findings.push(Finding::difference(
+            &name,
+            Unit::Loss,
+            0.02,
+            &difference(&loss_gaps),
+        ));
     }
     if let (Some(small), Some(large)) = (smaller.first(), smaller.last()) {
-        let more: Vec<f64> = small.iter().zip(large).map(|(small, large)| small - large).collect();
-        let name = format!("that effect on accuracy, batch {} minus batch {}", batches[0], batches[batches.len() - 1]);
+        let more: Vec<f64> = small
+            .iter()
+            .zip(large)
+            .map(|(small, large)| small - large)
+            .collect();
+        let name = format!(
+            "that effect on accuracy, batch {} minus batch {}",
+            batches[0],
+            batches[batches.len() - 1]
+        );
         findings.push(Finding::difference(&name, Unit::Share, 0.005, &more));
     }
     let company = company(session, settings).await?;
     let deviations = |size: usize| -> Vec<f64> {
-        let at = company.x.iter().position(|&x| x == size as f64).unwrap_or(0);
+        let at = company
+            .x
+            .iter()
+            .position(|&x| x == size as f64)
+            .unwrap_or(0);
         company.values[at].iter().copied().flatten().collect()
     };
-    let ratio: Vec<f64> = deviations(4).iter().zip(deviations(64)).map(|(small, large)| small / large).collect();
+    let ratio: Vec<f64> = deviations(4)
+        .iter()
+        .zip(deviations(64))
+        .map(|(small, large)| small / large)
+        .collect();
     findings.push(Finding::ratio(
         "the mechanism: how much a sample's outputs vary with its company, batches of 4 over batches of 64",
         1.5,
@@ -171,8 +209,16 @@ fn final_accuracy_of_last(scores: &[Score]) -> f64 {
 async fn company(session: &Session<'_>, settings: &Settings) -> Result<Series, Error> {
     let sizes: &[usize] = settings.pick(&[2, 4, 8, 16, 32, 64, 128, 256], &[4, 64]);
     let draws = settings.pick(50, 10);
-    let mut spec = digits(DEPTH, Norm::Batch, settings.pick(100, 20), grid(&[0.1], &settings.seeds()));
-    spec.afterwards = sizes.iter().map(|&size| Company::Draws { size, draws }).collect();
+    let mut spec = digits(
+        DEPTH,
+        Norm::Batch,
+        settings.pick(100, 20),
+        grid(&[0.1], &settings.seeds()),
+    );
+    spec.afterwards = sizes
+        .iter()
+        .map(|&size| Company::Draws { size, draws })
+        .collect();
     let outcome = session.run(&spec).await?;
     Ok(Series {
         name: "with".into(),

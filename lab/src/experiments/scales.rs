@@ -1,8 +1,8 @@
 //! Inputs whose scales differ by orders of magnitude.
 
 use super::{
-    Experiment, Finding, Settings, TEST, Unit, VALIDATION, accuracies, best_rate, digits, evaluation_steps, final_accuracy, grid,
-    powers, short, steps_to, tuned,
+    Experiment, Finding, Settings, TEST, Unit, VALIDATION, accuracies, best_rate, digits,
+    evaluation_steps, final_accuracy, grid, powers, short, steps_to, tuned,
 };
 use crate::Error;
 use crate::data::Source;
@@ -33,17 +33,38 @@ const fn variant(name: &'static str, source: Source, input_norm: Norm, arm: Arm)
 /// Raw features, the same with batch norm, standardized ones; and scaled ones without and with.
 const VARIANTS: [Variant; 5] = [
     variant("raw features", Source::Wine, Norm::None, Arm::Without),
-    variant("batch norm on the input", Source::Wine, Norm::Batch, Arm::With),
-    variant("standardized beforehand", Source::WineStandardized, Norm::None, Arm::Other),
-    variant("raw features, scaled", Source::WineScaled, Norm::None, Arm::Without),
-    variant("batch norm on the input, scaled", Source::WineScaled, Norm::Batch, Arm::With),
+    variant(
+        "batch norm on the input",
+        Source::Wine,
+        Norm::Batch,
+        Arm::With,
+    ),
+    variant(
+        "standardized beforehand",
+        Source::WineStandardized,
+        Norm::None,
+        Arm::Other,
+    ),
+    variant(
+        "raw features, scaled",
+        Source::WineScaled,
+        Norm::None,
+        Arm::Without,
+    ),
+    variant(
+        "batch norm on the input, scaled",
+        Source::WineScaled,
+        Norm::Batch,
+        Arm::With,
+    ),
 ];
 
 pub(super) async fn run(session: &Session<'_>, settings: &Settings) -> Result<Experiment, Error> {
     let steps = settings.pick(200, 40);
     let rates = settings.pick(powers(-6, 0, 2), powers(-3, 0, 1));
     let seeds = settings.seeds();
-    let (mut curves, mut final_of, mut steps_of, mut chosen) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut curves, mut final_of, mut steps_of, mut chosen) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for variant in &VARIANTS {
         let mut spec = digits(1, Norm::None, steps, grid(&rates, &settings.tuning()));
         spec.source = variant.source;
@@ -58,8 +79,18 @@ pub(super) async fn run(session: &Session<'_>, settings: &Settings) -> Result<Ex
         spec.evaluate = TEST.to_vec();
         let outcome = session.run(&spec).await?;
         let scores = &outcome.scores[0];
-        final_of.push(scores.iter().map(|scores| final_accuracy(scores)).collect::<Vec<_>>());
-        steps_of.push(scores.iter().map(|scores| steps_to(scores, EVERY, TARGET).max(1.0)).collect::<Vec<_>>());
+        final_of.push(
+            scores
+                .iter()
+                .map(|scores| final_accuracy(scores))
+                .collect::<Vec<_>>(),
+        );
+        steps_of.push(
+            scores
+                .iter()
+                .map(|scores| steps_to(scores, EVERY, TARGET).max(1.0))
+                .collect::<Vec<_>>(),
+        );
         chosen.push(format!("{}: {}", variant.name, short(rates[best])));
         curves.push(Series {
             name: variant.name.into(),
@@ -70,9 +101,19 @@ pub(super) async fn run(session: &Session<'_>, settings: &Settings) -> Result<Ex
         });
     }
     let difference = |a: usize, b: usize| -> Vec<f64> {
-        final_of[a].iter().zip(&final_of[b]).map(|(a, b)| a - b).collect()
+        final_of[a]
+            .iter()
+            .zip(&final_of[b])
+            .map(|(a, b)| a - b)
+            .collect()
     };
-    let ratio = |a: usize, b: usize| -> Vec<f64> { steps_of[a].iter().zip(&steps_of[b]).map(|(a, b)| a / b).collect() };
+    let ratio = |a: usize, b: usize| -> Vec<f64> {
+        steps_of[a]
+            .iter()
+            .zip(&steps_of[b])
+            .map(|(a, b)| a / b)
+            .collect()
+    };
     let scaled = curves.split_off(3);
     let figure = |title: &str, caption: &str, series| Figure {
         title: title.into(),

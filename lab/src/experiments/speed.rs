@@ -1,8 +1,8 @@
 //! Steps to a test accuracy, and the largest learning rate that still trains.
 
 use super::{
-    ARMS, Experiment, Finding, Settings, TEST, VALIDATION, accuracies, arm, arm_name, best_rate, digits,
-    evaluation_steps, final_accuracy, grid, list, powers, short, steps_to, tuned,
+    ARMS, Experiment, Finding, Settings, TEST, VALIDATION, accuracies, arm, arm_name, best_rate,
+    digits, evaluation_steps, final_accuracy, grid, list, powers, short, steps_to, tuned,
 };
 use crate::Error;
 use crate::figure::{Axis, Figure, Scale, Series};
@@ -37,13 +37,21 @@ pub(super) async fn run(session: &Session<'_>, settings: &Settings) -> Result<Ex
             spec.members = grid(&rates, &seeds);
             spec.evaluate = TEST.to_vec();
             let outcome = session.run(&spec).await?;
-            let of_rate = |rate: usize| &outcome.scores[0][rate * seeds.len()..(rate + 1) * seeds.len()];
-            to_target.push(of_rate(best).iter().map(|scores| steps_to(scores, EVERY, TARGET)).collect::<Vec<_>>());
+            let of_rate =
+                |rate: usize| &outcome.scores[0][rate * seeds.len()..(rate + 1) * seeds.len()];
+            to_target.push(
+                of_rate(best)
+                    .iter()
+                    .map(|scores| steps_to(scores, EVERY, TARGET))
+                    .collect::<Vec<_>>(),
+            );
             let largest_of = |seed: usize| {
                 let trains = |&rate: &usize| final_accuracy(&of_rate(rate)[seed]) >= TRAINS;
                 let rate = (0..rates.len()).rev().find(trains);
                 // Below the sweep where none trains.
-                rate.map_or(f64::from(rates[0]) / 10f64.sqrt(), |rate| f64::from(rates[rate]))
+                rate.map_or(f64::from(rates[0]) / 10f64.sqrt(), |rate| {
+                    f64::from(rates[rate])
+                })
             };
             largest.push((0..seeds.len()).map(largest_of).collect::<Vec<_>>());
             let arm = arm(norm);
@@ -60,19 +68,36 @@ pub(super) async fn run(session: &Session<'_>, settings: &Settings) -> Result<Ex
                 dash: at,
                 x: rates.iter().copied().map(f64::from).collect(),
                 values: (0..rates.len())
-                    .map(|rate| of_rate(rate).iter().map(|scores| Some(final_accuracy(scores))).collect())
+                    .map(|rate| {
+                        of_rate(rate)
+                            .iter()
+                            .map(|scores| Some(final_accuracy(scores)))
+                            .collect()
+                    })
                     .collect(),
             });
-            chosen.push(format!("{depth} layers {}: {}", arm_name(arm), short(rates[best])));
+            chosen.push(format!(
+                "{depth} layers {}: {}",
+                arm_name(arm),
+                short(rates[best])
+            ));
         }
         let ratio = |values: &[Vec<f64>], of: fn(f64, f64) -> f64| -> Vec<f64> {
-            values[0].iter().zip(&values[1]).map(|(&without, &with)| of(without, with)).collect()
+            values[0]
+                .iter()
+                .zip(&values[1])
+                .map(|(&without, &with)| of(without, with))
+                .collect()
         };
         let faster = ratio(&to_target, |without, with| without.max(1.0) / with.max(1.0));
         let name = format!("steps without over steps with, {depth} hidden layers");
         findings.push(Finding::ratio(&name, 1.1, &faster));
         let name = format!("largest rate with over largest rate without, {depth} hidden layers");
-        findings.push(Finding::ratio(&name, 1.1, &ratio(&largest, |without, with| with / without)));
+        findings.push(Finding::ratio(
+            &name,
+            1.1,
+            &ratio(&largest, |without, with| with / without),
+        ));
         ratios.push(faster);
         figures.push(Figure {
             title: format!("Test accuracy, {depth} hidden layers"),
@@ -90,7 +115,15 @@ pub(super) async fn run(session: &Session<'_>, settings: &Settings) -> Result<Ex
         series: by_rate,
     });
     let over_depths: Vec<f64> = (0..seeds.len())
-        .map(|seed| mean(&ratios.iter().map(|of_depth| of_depth[seed].ln()).collect::<Vec<_>>()).exp())
+        .map(|seed| {
+            mean(
+                &ratios
+                    .iter()
+                    .map(|of_depth| of_depth[seed].ln())
+                    .collect::<Vec<_>>(),
+            )
+            .exp()
+        })
         .collect();
     Ok(Experiment {
         name: "speed",

@@ -37,40 +37,85 @@ fn nice_step(span: f64, most: f64) -> f64 {
 impl Range {
     fn new(scale: Scale, values: &[f64], points: usize, most_ticks: f64) -> Self {
         let log = scale == Scale::Log;
-        let usable = values.iter().copied().filter(|value| value.is_finite() && (!log || *value > 0.0));
+        let usable = values
+            .iter()
+            .copied()
+            .filter(|value| value.is_finite() && (!log || *value > 0.0));
         let mut distinct: Vec<f64> = usable.clone().collect();
         distinct.sort_by(f64::total_cmp);
         distinct.dedup();
         let (Some(&first), Some(&last)) = (distinct.first(), distinct.last()) else {
-            return Self { low: 0.0, high: 1.0, log: false, ticks: vec![0.0, 1.0] };
+            return Self {
+                low: 0.0,
+                high: 1.0,
+                log: false,
+                ticks: vec![0.0, 1.0],
+            };
         };
         if scale == Scale::Share {
-            return Self { low: 0.0, high: 1.0, log, ticks: vec![0.0, 0.2, 0.4, 0.6, 0.8, 1.0] };
+            return Self {
+                low: 0.0,
+                high: 1.0,
+                log,
+                ticks: vec![0.0, 0.2, 0.4, 0.6, 0.8, 1.0],
+            };
         }
         if log {
             // The few places that there are, such as batch sizes, or powers of ten.
             if points > 0 && points <= 8 && distinct.len() == points && last / first < 1e4 {
-                return Self { low: first.log10(), high: last.log10().max(first.log10() + 0.1), log, ticks: distinct };
+                return Self {
+                    low: first.log10(),
+                    high: last.log10().max(first.log10() + 0.1),
+                    log,
+                    ticks: distinct,
+                };
             }
-            let (low, high) = (first.log10().floor(), last.log10().ceil().max(first.log10().floor() + 1.0));
+            let (low, high) = (
+                first.log10().floor(),
+                last.log10().ceil().max(first.log10().floor() + 1.0),
+            );
             let step = nice_step(high - low, most_ticks).max(1.0).round();
-            let ticks = std::iter::successors(Some(low), |at| Some(at + step)).take_while(|at| *at <= high + 1e-9);
-            return Self { low, high, log, ticks: ticks.map(|exponent| 10f64.powf(exponent)).collect() };
+            let ticks = std::iter::successors(Some(low), |at| Some(at + step))
+                .take_while(|at| *at <= high + 1e-9);
+            return Self {
+                low,
+                high,
+                log,
+                ticks: ticks.map(|exponent| 10f64.powf(exponent)).collect(),
+            };
         }
         let step = nice_step((last - first).max(f64::MIN_POSITIVE), most_ticks);
         if !step.is_finite() || step <= 0.0 || last <= first {
-            return Self { low: first - 1.0, high: first + 1.0, log, ticks: vec![first] };
+            return Self {
+                low: first - 1.0,
+                high: first + 1.0,
+                log,
+                ticks: vec![first],
+            };
         }
         // Along the x axis values end where they end; up, at ticks.
-        let (low, high) = if points > 0 { (first, last) } else { ((first / step).floor() * step, (last / step).ceil() * step) };
+        let (low, high) = if points > 0 {
+            (first, last)
+        } else {
+            ((first / step).floor() * step, (last / step).ceil() * step)
+        };
         let start = (low / step).ceil() as i64;
         let end = (high / step + 1e-9).floor() as i64;
-        Self { low, high, log, ticks: (start..=end).map(|tick| tick as f64 * step).collect() }
+        Self {
+            low,
+            high,
+            log,
+            ticks: (start..=end).map(|tick| tick as f64 * step).collect(),
+        }
     }
 
     /// 0 to 1.
     fn share(&self, value: f64) -> Option<f64> {
-        let value = if self.log { value.max(f64::MIN_POSITIVE).log10() } else { value };
+        let value = if self.log {
+            value.max(f64::MIN_POSITIVE).log10()
+        } else {
+            value
+        };
         let share = (value - self.low) / (self.high - self.low);
         share.is_finite().then(|| share.clamp(-0.5, 1.5))
     }
@@ -121,25 +166,44 @@ struct Drawn {
     dots: Vec<(f64, f64)>,
 }
 
+/// A path from point to point.
+fn path(points: impl Iterator<Item = (f64, f64)>) -> String {
+    let texts: Vec<String> = points.map(|(x, y)| format!("{x:.1} {y:.1}")).collect();
+    if texts.is_empty() {
+        String::new()
+    } else {
+        format!("M{}", texts.join("L"))
+    }
+}
+
 fn draw(series: &Series, x: &Range, y: &Range, scale: Scale) -> Drawn {
     let place = |at: f64, value: f64| Some((SPAN * x.share(at)?, SPAN * (1.0 - y.share(value)?)));
-    let mut drawn = Drawn { line: String::new(), band: String::new(), dots: Vec::new() };
+    let mut drawn = Drawn {
+        line: String::new(),
+        band: String::new(),
+        dots: Vec::new(),
+    };
     // Runs of points without a gap.
     let estimates = series.estimates(scale);
     let all: Vec<(f64, Option<Estimate>)> = series.x.iter().copied().zip(estimates).collect();
     for run in all.split(|(_, estimate)| estimate.is_none()) {
-        let run: Vec<(f64, Estimate)> = run.iter().filter_map(|&(at, estimate)| Some((at, estimate?))).collect();
-        for (index, (at, estimate)) in run.iter().enumerate() {
-            if let Some((px, py)) = place(*at, estimate.effect) {
-                drawn.line += &format!("{}{px:.1} {py:.1}", if index == 0 { "M" } else { "L" });
-                drawn.dots.push((px / SPAN, py / SPAN));
-            }
-        }
+        let run: Vec<(f64, Estimate)> = run
+            .iter()
+            .filter_map(|&(at, estimate)| Some((at, estimate?)))
+            .collect();
+        let line = run
+            .iter()
+            .filter_map(|(at, estimate)| place(*at, estimate.effect));
+        drawn
+            .dots
+            .extend(line.clone().map(|(x, y)| (x / SPAN, y / SPAN)));
+        drawn.line += &path(line);
         let end = |(at, estimate): &(f64, Estimate), end: usize| place(*at, estimate.interval[end]);
-        let outline = run.iter().map(|point| end(point, 1)).chain(run.iter().rev().map(|point| end(point, 0)));
-        for (index, (px, py)) in outline.flatten().enumerate() {
-            drawn.band += &format!("{}{px:.1} {py:.1}", if index == 0 { "M" } else { "L" });
-        }
+        let outline = run
+            .iter()
+            .map(|point| end(point, 1))
+            .chain(run.iter().rev().map(|point| end(point, 0)));
+        drawn.band += &path(outline.flatten());
         if !run.is_empty() {
             drawn.band += "Z";
         }
@@ -157,8 +221,18 @@ fn key(series: &Series) -> Markup {
 
 /// A figure with its heading and its key.
 pub(super) fn figure(figure: &Figure) -> Markup {
-    let x_values: Vec<f64> = figure.series.iter().flat_map(|series| series.x.iter().copied()).collect();
-    let points = figure.series.iter().map(|series| series.x.len()).max().unwrap_or(0).max(1);
+    let x_values: Vec<f64> = figure
+        .series
+        .iter()
+        .flat_map(|series| series.x.iter().copied())
+        .collect();
+    let points = figure
+        .series
+        .iter()
+        .map(|series| series.x.len())
+        .max()
+        .unwrap_or(0)
+        .max(1);
     let x = Range::new(figure.x.scale, &x_values, points, 5.0);
     let estimates: Vec<Estimate> = figure
         .series
@@ -230,7 +304,12 @@ pub(super) fn figure(figure: &Figure) -> Markup {
 
 fn description(figure: &Figure) -> String {
     let name = |axis: &Axis| axis.label.clone();
-    format!("{}: {} by {}", figure.title, name(&figure.y), name(&figure.x))
+    format!(
+        "{}: {} by {}",
+        figure.title,
+        name(&figure.y),
+        name(&figure.x)
+    )
 }
 
 #[cfg(test)]
@@ -280,7 +359,12 @@ mod tests {
             arm: Arm::With,
             dash: 0,
             x: vec![0.0, 1.0, 2.0, 3.0],
-            values: vec![vec![Some(0.0)], vec![None], vec![Some(1.0)], vec![Some(1.0)]],
+            values: vec![
+                vec![Some(0.0)],
+                vec![None],
+                vec![Some(1.0)],
+                vec![Some(1.0)],
+            ],
         };
         let x = Range::new(Scale::Linear, &series.x, 4, 5.0);
         let y = Range::new(Scale::Linear, &[0.0, 1.0], 0, 5.0);

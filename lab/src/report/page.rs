@@ -24,7 +24,11 @@ const fn class(verdict: Verdict) -> &'static str {
 /// A number as its unit is read.
 fn amount(unit: Unit, value: f64) -> String {
     if value.abs() >= f64::MAX.sqrt() || !value.is_finite() {
-        return if value > 0.0 { "\u{221e}".into() } else { "-\u{221e}".into() };
+        return if value > 0.0 {
+            "\u{221e}".into()
+        } else {
+            "-\u{221e}".into()
+        };
     }
     match unit {
         Unit::Ratio => format!("{value:.2}x"),
@@ -77,7 +81,9 @@ fn findings(all: &[&Finding]) -> Markup {
 
 fn experiment(experiment: &Experiment) -> Markup {
     let headline = &experiment.headline;
-    let all: Vec<&Finding> = std::iter::once(headline).chain(&experiment.findings).collect();
+    let all: Vec<&Finding> = std::iter::once(headline)
+        .chain(&experiment.findings)
+        .collect();
     html! {
         section id=(experiment.name) {
             h2 { (experiment.title) }

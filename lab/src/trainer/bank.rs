@@ -79,7 +79,9 @@ pub(super) struct Pass {
 impl Pass {
     /// What the activation of a hidden layer is applied to.
     pub(super) fn before_activation(&self, hidden: usize) -> &wgpu::Buffer {
-        self.normalized[hidden].as_ref().unwrap_or(&self.linear[hidden])
+        self.normalized[hidden]
+            .as_ref()
+            .unwrap_or(&self.linear[hidden])
     }
 
     /// The outputs: `[rows, members, classes]`.
@@ -89,7 +91,12 @@ impl Pass {
 }
 
 impl Bank {
-    pub(super) fn new(trainer: &Trainer, spec: &Spec, inputs: usize, classes: usize) -> Result<Self, Error> {
+    pub(super) fn new(
+        trainer: &Trainer,
+        spec: &Spec,
+        inputs: usize,
+        classes: usize,
+    ) -> Result<Self, Error> {
         let gpu = &trainer.gpu;
         let members = spec.members.len() as u64;
         let architecture = &spec.architecture;
@@ -117,7 +124,12 @@ impl Bank {
             let mut values: Vec<f32> = Vec::new();
             for (member, weights) in spec.members.iter().zip(&mut weights) {
                 let scale = (deviation * f64::from(member.gain)) as f32;
-                values.extend(weights.by_ref().take((inputs * outputs) as usize).map(|value| value * scale));
+                values.extend(
+                    weights
+                        .by_ref()
+                        .take((inputs * outputs) as usize)
+                        .map(|value| value * scale),
+                );
                 values.resize(values.len() + (bias * outputs) as usize, 0.0);
             }
             linears.push(Linear {
@@ -129,13 +141,19 @@ impl Bank {
             });
         }
         let norms = architecture.hidden.iter();
-        let norms = norms.map(|units| NormLayer::new(trainer, architecture.norm, members * units, applied));
+        let norms =
+            norms.map(|units| NormLayer::new(trainer, architecture.norm, members * units, applied));
         Ok(Self {
             members,
             activation: architecture.activation,
             loss: spec.loss,
             norms: norms.collect::<Result<_, _>>()?,
-            input_norm: NormLayer::new(trainer, architecture.input_norm, members * sizes[0], Fused::None)?,
+            input_norm: NormLayer::new(
+                trainer,
+                architecture.input_norm,
+                members * sizes[0],
+                Fused::None,
+            )?,
             linears,
             fused,
         })
@@ -156,13 +174,23 @@ impl Bank {
         let hidden = self.linears.len() - 1;
         let inputs = self.linears[0].inputs;
         let classes = self.linears[hidden].outputs;
-        let linear = self.linears.iter().map(|linear| tensor(linear.outputs, "linear"));
+        let linear = self
+            .linears
+            .iter()
+            .map(|linear| tensor(linear.outputs, "linear"));
         let normalized = self.norms.iter().zip(&self.linears).map(|(norm, linear)| {
             let apart = norm.is_some() && !self.fused;
-            apart.then(|| tensor(linear.outputs, "normalized")).transpose()
+            apart
+                .then(|| tensor(linear.outputs, "normalized"))
+                .transpose()
         });
-        let active = self.linears[..hidden].iter().map(|linear| tensor(linear.outputs, "active"));
-        let normalized_x = self.input_norm.as_ref().map(|_| tensor(inputs, "normalized x"));
+        let active = self.linears[..hidden]
+            .iter()
+            .map(|linear| tensor(linear.outputs, "active"));
+        let normalized_x = self
+            .input_norm
+            .as_ref()
+            .map(|_| tensor(inputs, "normalized x"));
         Ok(Pass {
             rows,
             turns,
@@ -199,7 +227,12 @@ impl Bank {
             (6, &pass.labels),
         ];
         let grid = lanes(pass.rows * self.members * inputs);
-        Ok(Work::Own(trainer.shaders.bind(Kernel::Gather, &parameters, &buffers, grid)?))
+        Ok(Work::Own(trainer.shaders.bind(
+            Kernel::Gather,
+            &parameters,
+            &buffers,
+            grid,
+        )?))
     }
 
     /// From the rows to the outputs, and their losses.
@@ -232,7 +265,12 @@ impl Bank {
                 let len = pass.rows * self.members * linear.outputs;
                 let parameters = [len as u32, self.activation_kind()];
                 let buffers = [(1, before), (2, active)];
-                works.push(Work::Own(trainer.shaders.bind(Kernel::Activate, &parameters, &buffers, lanes(len))?));
+                works.push(Work::Own(trainer.shaders.bind(
+                    Kernel::Activate,
+                    &parameters,
+                    &buffers,
+                    lanes(len),
+                )?));
             }
             input = active;
         }
@@ -248,7 +286,12 @@ impl Bank {
         ];
         let grid = lanes(pass.rows * self.members);
         let parameters = self.of_rows(pass, kind);
-        works.push(Work::Own(trainer.shaders.bind(Kernel::Loss, &parameters, &buffers, grid)?));
+        works.push(Work::Own(trainer.shaders.bind(
+            Kernel::Loss,
+            &parameters,
+            &buffers,
+            grid,
+        )?));
         Ok(works)
     }
 
@@ -276,13 +319,23 @@ impl Bank {
             (5, &pass.history),
         ];
         let grid = one_per_member(self.members);
-        Ok(Work::Own(trainer.shaders.bind(Kernel::Summary, &parameters, &buffers, grid)?))
+        Ok(Work::Own(trainer.shaders.bind(
+            Kernel::Summary,
+            &parameters,
+            &buffers,
+            grid,
+        )?))
     }
 
     /// The turn is over.
     pub(super) fn advance(trainer: &Trainer, pass: &Pass) -> Result<Work, Error> {
         let buffers = [(1, &pass.clock)];
-        Ok(Work::Own(trainer.shaders.bind(Kernel::Advance, &[], &buffers, [1, 1, 1])?))
+        Ok(Work::Own(trainer.shaders.bind(
+            Kernel::Advance,
+            &[],
+            &buffers,
+            [1, 1, 1],
+        )?))
     }
 
     /// `y = x w + b`.
@@ -294,16 +347,31 @@ impl Bank {
         x: &wgpu::Buffer,
         y: &wgpu::Buffer,
     ) -> Result<Work, Error> {
-        let &Linear { inputs, outputs, bias, .. } = linear;
+        let &Linear {
+            inputs,
+            outputs,
+            bias,
+            ..
+        } = linear;
         let ones = if bias == 1 { inputs as u32 } else { NO_ONES };
         let [across_x, across_y] = [inputs, outputs].map(|units| (units * self.members) as u32);
-        let [inner, columns, member] = [inputs + bias, outputs, linear.len()].map(|value| value as u32);
+        let [inner, columns, member] =
+            [inputs + bias, outputs, linear.len()].map(|value| value as u32);
         let inputs = inputs as u32;
         let parameters = [
-            rows as u32, inner, columns, NO_ONES, ones, // what is multiplied
-            across_x, 1, inputs, // x
-            columns, 1, member, // weights
-            across_y, columns, // y
+            rows as u32,
+            inner,
+            columns,
+            NO_ONES,
+            ones, // what is multiplied
+            across_x,
+            1,
+            inputs, // x
+            columns,
+            1,
+            member, // weights
+            across_y,
+            columns, // y
         ];
         self.product(trainer, parameters, [x, &linear.weights, y])
     }
@@ -317,16 +385,31 @@ impl Bank {
         x: &wgpu::Buffer,
         grad: &wgpu::Buffer,
     ) -> Result<Work, Error> {
-        let &Linear { inputs, outputs, bias, .. } = linear;
+        let &Linear {
+            inputs,
+            outputs,
+            bias,
+            ..
+        } = linear;
         let ones = if bias == 1 { inputs as u32 } else { NO_ONES };
         let [across_x, across_y] = [inputs, outputs].map(|units| (units * self.members) as u32);
-        let [weights, columns, member] = [inputs + bias, outputs, linear.len()].map(|value| value as u32);
+        let [weights, columns, member] =
+            [inputs + bias, outputs, linear.len()].map(|value| value as u32);
         let inputs = inputs as u32;
         let parameters = [
-            weights, rows as u32, columns, ones, NO_ONES, // what is multiplied
-            1, across_x, inputs, // x
-            across_y, 1, columns, // gradient of y
-            columns, member, // gradient of the weights
+            weights,
+            rows as u32,
+            columns,
+            ones,
+            NO_ONES, // what is multiplied
+            1,
+            across_x,
+            inputs, // x
+            across_y,
+            1,
+            columns, // gradient of y
+            columns,
+            member, // gradient of the weights
         ];
         self.product(trainer, parameters, [x, grad, &linear.gradients])
     }
@@ -340,13 +423,24 @@ impl Bank {
         grad: &wgpu::Buffer,
         grad_x: &wgpu::Buffer,
     ) -> Result<Work, Error> {
-        let [across_x, across_y] = [linear.inputs, linear.outputs].map(|units| (units * self.members) as u32);
-        let [inputs, outputs, member] = [linear.inputs, linear.outputs, linear.len()].map(|value| value as u32);
+        let [across_x, across_y] =
+            [linear.inputs, linear.outputs].map(|units| (units * self.members) as u32);
+        let [inputs, outputs, member] =
+            [linear.inputs, linear.outputs, linear.len()].map(|value| value as u32);
         let parameters = [
-            rows as u32, outputs, inputs, NO_ONES, NO_ONES, // what is multiplied
-            across_y, 1, outputs, // gradient of y
-            1, outputs, member, // weights
-            across_x, inputs, // gradient of x
+            rows as u32,
+            outputs,
+            inputs,
+            NO_ONES,
+            NO_ONES, // what is multiplied
+            across_y,
+            1,
+            outputs, // gradient of y
+            1,
+            outputs,
+            member, // weights
+            across_x,
+            inputs, // gradient of x
         ];
         self.product(trainer, parameters, [grad, &linear.weights, grad_x])
     }
@@ -359,7 +453,12 @@ impl Bank {
     ) -> Result<Work, Error> {
         let grid = tiles(parameters[0].into(), parameters[2].into(), self.members);
         let buffers = [(1, a), (2, b), (3, c)];
-        Ok(Work::Own(trainer.shaders.bind(Kernel::Product, &parameters, &buffers, grid)?))
+        Ok(Work::Own(trainer.shaders.bind(
+            Kernel::Product,
+            &parameters,
+            &buffers,
+            grid,
+        )?))
     }
 
     /// From the losses to the gradients of all that is trained, after a forward pass by the statistics of the batch.
@@ -388,7 +487,12 @@ impl Bank {
                 let parameters = [len as u32, self.activation_kind()];
                 let buffers = [(3, input), (4, &grad_input)];
                 let kernel = Kernel::ActivationGradient;
-                works.push(Work::Own(trainer.shaders.bind(kernel, &parameters, &buffers, lanes(len))?));
+                works.push(Work::Own(trainer.shaders.bind(
+                    kernel,
+                    &parameters,
+                    &buffers,
+                    lanes(len),
+                )?));
             }
             if let Some(norm) = norm {
                 let x = hidden.map_or(&pass.x, |hidden| &pass.linear[hidden]);
@@ -409,10 +513,20 @@ impl Bank {
     ) -> Result<Vec<Work>, Error> {
         let layers = self.linears.len();
         let works = self.linears.iter().enumerate().map(|(layer, linear)| {
-            let parameters = [linear.len() as u32, layers as u32, layer as u32, every as u32];
+            let parameters = [
+                linear.len() as u32,
+                layers as u32,
+                layer as u32,
+                every as u32,
+            ];
             let buffers = [(1, &pass.clock), (2, &linear.gradients), (3, norms)];
             let grid = one_per_member(self.members);
-            Ok(Work::Own(trainer.shaders.bind(Kernel::GradientNorm, &parameters, &buffers, grid)?))
+            Ok(Work::Own(trainer.shaders.bind(
+                Kernel::GradientNorm,
+                &parameters,
+                &buffers,
+                grid,
+            )?))
         });
         works.collect()
     }
@@ -436,28 +550,44 @@ impl Bank {
             } => (1, momentum, decay, epsilon),
         };
         let [momentum, decay, epsilon] = [momentum, decay, epsilon].map(f32::to_bits);
-        let update = |values: &wgpu::Buffer, gradients: &wgpu::Buffer, stride: u64, per_member: u64| {
-            let len = values.size() / 4;
-            let [count, stride, per_member, members] = [len, stride, per_member, self.members].map(|value| value as u32);
-            let parameters = [count, stride, per_member, members, kind, momentum, decay, epsilon];
-            let moments = trainer.gpu.zeros(2 * len, "moments")?;
-            let buffers = [
-                (1, &pass.clock),
-                (2, &rates),
-                (3, gradients),
-                (4, values),
-                (5, &moments),
-            ];
-            Ok(Work::Own(trainer.shaders.bind(Kernel::Optimizer, &parameters, &buffers, lanes(len))?))
-        };
-        let linears = self
-            .linears
-            .iter()
-            .map(|linear| update(&linear.weights, &linear.gradients, linear.len() * self.members, linear.len()));
+        let update =
+            |values: &wgpu::Buffer, gradients: &wgpu::Buffer, stride: u64, per_member: u64| {
+                let len = values.size() / 4;
+                let [count, stride, per_member, members] =
+                    [len, stride, per_member, self.members].map(|value| value as u32);
+                let parameters = [
+                    count, stride, per_member, members, kind, momentum, decay, epsilon,
+                ];
+                let moments = trainer.gpu.zeros(2 * len, "moments")?;
+                let buffers = [
+                    (1, &pass.clock),
+                    (2, &rates),
+                    (3, gradients),
+                    (4, values),
+                    (5, &moments),
+                ];
+                Ok(Work::Own(trainer.shaders.bind(
+                    Kernel::Optimizer,
+                    &parameters,
+                    &buffers,
+                    lanes(len),
+                )?))
+            };
+        let linears = self.linears.iter().map(|linear| {
+            update(
+                &linear.weights,
+                &linear.gradients,
+                linear.len() * self.members,
+                linear.len(),
+            )
+        });
         let norms = self.norms.iter().chain([&self.input_norm]).flatten();
         let norms = norms.filter(|norm| norm.learns()).map(|norm| {
             let packed = norm.layer.packed();
-            let parameters = norm.layer.parameters().expect("a layer that learns has them");
+            let parameters = norm
+                .layer
+                .parameters()
+                .expect("a layer that learns has them");
             let units = norm.layer.channels() / self.members;
             update(parameters.buffer(), &norm.gradients, packed.stride(), units)
         });

@@ -54,20 +54,23 @@ impl HostNorm {
         };
         let write = |buffer, values: &[f64]| {
             let values = narrow(values);
-            gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(&values));
+            gpu.queue()
+                .write_buffer(buffer, 0, bytemuck::cast_slice(&values));
         };
         match &self.direction {
             Direction::Training { options, y } => {
                 let mut running = self.running.borrow_mut();
                 let running = options.running.is_some().then_some(&mut *running);
-                let forward = reference::training(&x, None, self.shape, parameters, options, running)?;
+                let forward =
+                    reference::training(&x, None, self.shape, parameters, options, running)?;
                 write(y, &forward.y);
             }
             Direction::Inference { options, y } => {
                 let running = self.running.borrow();
                 let (mean, variance) = (narrow(&running.mean), narrow(&running.variance));
-                let normalized =
-                    reference::inference(&x, None, self.shape, parameters, &mean, &variance, options)?;
+                let normalized = reference::inference(
+                    &x, None, self.shape, parameters, &mean, &variance, options,
+                )?;
                 write(y, &normalized);
             }
             Direction::Backward {
@@ -76,7 +79,8 @@ impl HostNorm {
                 grad_parameters,
             } => {
                 let dy = read(grad).await?;
-                let gradients = reference::backward(&x, &dy, None, self.shape, parameters, None, options)?;
+                let gradients =
+                    reference::backward(&x, &dy, None, self.shape, parameters, None, options)?;
                 write(grad, &gradients.input);
                 let vectors = [narrow(&gradients.gamma), narrow(&gradients.beta)];
                 let packed = self.layer.packed().pack(&[&vectors[0], &vectors[1]])?;

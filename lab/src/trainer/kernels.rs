@@ -146,11 +146,14 @@ impl Shaders {
                 resource: buffer.as_entire_binding(),
             })
             .collect();
-        let group = self.gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(&format!("{kernel:?}")),
-            layout: &pipeline.get_bind_group_layout(0),
-            entries: &entries,
-        });
+        let group = self
+            .gpu
+            .device()
+            .create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(&format!("{kernel:?}")),
+                layout: &pipeline.get_bind_group_layout(0),
+                entries: &entries,
+            });
         Ok(Dispatch {
             pipeline,
             group,

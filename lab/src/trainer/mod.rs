@@ -87,11 +87,19 @@ impl Trainer {
         recorder.submit();
         let read = |buffer| self.gpu.download::<f32>(Tensor::whole(buffer));
         let mut gradients = Gradients {
-            batch: batches(&run.training_rows(0), spec.batch, 1, spec.members[0].seed, Stream::Batches),
+            batch: batches(
+                &run.training_rows(0),
+                spec.batch,
+                1,
+                spec.members[0].seed,
+                Stream::Batches,
+            ),
             ..Gradients::default()
         };
         for linear in &run.bank.linears {
-            gradients.weights.push([read(&linear.weights).await?, read(&linear.gradients).await?]);
+            gradients
+                .weights
+                .push([read(&linear.weights).await?, read(&linear.gradients).await?]);
         }
         for norm in run.bank.norms.iter().chain([&run.bank.input_norm]) {
             gradients.norms.push(match norm {
@@ -145,7 +153,10 @@ fn check(spec: &Spec) -> Result<(), Error> {
         "something every 0 steps"
     } else if spec.training_rows == Some(0) {
         "no training samples"
-    } else if spec.watch.is_some_and(|layer| layer >= spec.architecture.hidden.len() || spec.evaluate.is_empty()) {
+    } else if spec
+        .watch
+        .is_some_and(|layer| layer >= spec.architecture.hidden.len() || spec.evaluate.is_empty())
+    {
         "a hidden layer to watch that is not there, or no split to watch it on"
     } else {
         return Ok(());
@@ -158,13 +169,22 @@ impl<'a> Run<'a> {
         check(spec)?;
         let gpu = &trainer.gpu;
         let bank = Bank::new(trainer, spec, table.columns, table.classes)?;
-        let data = [gpu.upload(&table.values, "table")?, gpu.upload(&table.labels, "classes")?];
+        let data = [
+            gpu.upload(&table.values, "table")?,
+            gpu.upload(&table.labels, "classes")?,
+        ];
 
         let steps = spec.steps.max(1);
         let by_member: Vec<_> = (0..spec.members.len())
             .map(|member| {
                 let rows = training_rows(spec, table, member);
-                batches(&rows, spec.batch, steps, spec.members[member].seed, Stream::Batches)
+                batches(
+                    &rows,
+                    spec.batch,
+                    steps,
+                    spec.members[member].seed,
+                    Stream::Batches,
+                )
             })
             .collect();
         let schedule = interleaved(&by_member, spec.batch);
@@ -224,7 +244,10 @@ impl<'a> Run<'a> {
         let rows = schedule.len() / members;
         let evaluations = self.spec.evaluations() as u64;
         let pass = self.bank.pass(trainer, rows, &schedule, evaluations)?;
-        let mut works = vec![self.bank.gather(trainer, &pass, [&self.data[0], &self.data[1]])?];
+        let mut works = vec![
+            self.bank
+                .gather(trainer, &pass, [&self.data[0], &self.data[1]])?,
+        ];
         works.extend(self.bank.forward(trainer, &pass, Statistics::Running)?);
         works.push(self.bank.summary(trainer, &pass)?);
         works.push(Bank::advance(trainer, &pass)?);
@@ -271,7 +294,8 @@ impl<'a> Run<'a> {
                 step += 1;
             }
             if step % spec.evaluate_every == 0 {
-                self.evaluate(&mut recorder, step / spec.evaluate_every).await?;
+                self.evaluate(&mut recorder, step / spec.evaluate_every)
+                    .await?;
             }
             recorder.submit();
             let next = self.losses(start..end);
@@ -293,16 +317,20 @@ impl<'a> Run<'a> {
         let members = spec.members.len();
         let losses: Sums = losses.chunks(2).map(|pair| (pair[0], pair[1])).collect();
         let mut outcome = Outcome {
-            losses: by_member(&losses, members, |(loss, _)| finite(loss / spec.batch as f32)),
+            losses: by_member(&losses, members, |(loss, _)| {
+                finite(loss / spec.batch as f32)
+            }),
             ..Outcome::default()
         };
         for (pass, _) in &self.evaluations {
             let sums = self.sums(pass).await?;
             let rows = pass.rows as f64;
-            outcome.scores.push(by_member(&sums, members, |(loss, right)| Score {
-                accuracy: f64::from(right) / rows,
-                loss: finite(loss).map(|loss| f64::from(loss) / rows),
-            }));
+            outcome
+                .scores
+                .push(by_member(&sums, members, |(loss, right)| Score {
+                    accuracy: f64::from(right) / rows,
+                    loss: finite(loss).map(|loss| f64::from(loss) / rows),
+                }));
         }
         if let Some(norms) = &self.gradient_norms {
             let norms: Vec<f32> = gpu.download(Tensor::whole(norms)).await?;
@@ -325,7 +353,12 @@ impl<'a> Run<'a> {
             outcome.quantiles = values
                 .chunks(rows * across)
                 .map(|time| {
-                    let of_unit: Vec<f64> = time.iter().step_by(across).copied().map(f64::from).collect();
+                    let of_unit: Vec<f64> = time
+                        .iter()
+                        .step_by(across)
+                        .copied()
+                        .map(f64::from)
+                        .collect();
                     [0.05, 0.25, 0.5, 0.75, 0.95].map(|share| quantile(&of_unit, share))
                 })
                 .collect();
@@ -337,7 +370,11 @@ impl<'a> Run<'a> {
     }
 
     async fn sums(&self, pass: &Pass) -> Result<Sums, Error> {
-        let pairs: Vec<f32> = self.trainer.gpu.download(Tensor::whole(&pass.history)).await?;
+        let pairs: Vec<f32> = self
+            .trainer
+            .gpu
+            .download(Tensor::whole(&pass.history))
+            .await?;
         Ok(pairs.chunks(2).map(|pair| (pair[0], pair[1])).collect())
     }
 
@@ -384,13 +421,18 @@ impl<'a> Run<'a> {
             .collect();
         let schedule = interleaved(&by_member, size);
         let pass = self.bank.pass(trainer, size, &schedule, 1)?;
-        let mut works = vec![self.bank.gather(trainer, &pass, [&self.data[0], &self.data[1]])?];
+        let mut works = vec![
+            self.bank
+                .gather(trainer, &pass, [&self.data[0], &self.data[1]])?,
+        ];
         works.extend(self.bank.forward(trainer, &pass, Statistics::Batch)?);
         works.push(self.bank.summary(trainer, &pass)?);
         works.push(Bank::advance(trainer, &pass)?);
         let classes = self.table.classes;
         // The outputs of the first row of each batch, of all members.
-        let first_rows = trainer.gpu.zeros((turns * members * classes) as u64, "outputs")?;
+        let first_rows = trainer
+            .gpu
+            .zeros((turns * members * classes) as u64, "outputs")?;
         let bytes = 4 * (members * classes) as u64;
         let mut recorder = Recorder::new(&trainer.gpu);
         for turn in 0..turns {
@@ -402,14 +444,25 @@ impl<'a> Run<'a> {
             let sums = self.sums(&pass).await?;
             let rows = (turns * size) as f64;
             let accuracy = sums.iter().map(|(_, right)| f64::from(*right) / rows);
-            return Ok(accuracy.map(|accuracy| Afterwards { accuracy, deviation: None }).collect());
+            return Ok(accuracy
+                .map(|accuracy| Afterwards {
+                    accuracy,
+                    deviation: None,
+                })
+                .collect());
         }
         let outputs: Vec<f32> = trainer.gpu.download(Tensor::whole(&first_rows)).await?;
         let label = self.table.labels[test[0] as usize] as usize;
         let draws_of = |member: usize| -> Vec<&[f32]> {
-            outputs.chunks(classes).skip(member).step_by(members).collect()
+            outputs
+                .chunks(classes)
+                .skip(member)
+                .step_by(members)
+                .collect()
         };
-        Ok((0..members).map(|member| company_of(&draws_of(member), label)).collect())
+        Ok((0..members)
+            .map(|member| company_of(&draws_of(member), label))
+            .collect())
     }
 }
 
@@ -418,7 +471,10 @@ fn company_of(draws: &[&[f32]], label: usize) -> Afterwards {
     let count = draws.len() as f64;
     let right = draws.iter().filter(|outputs| {
         let wanted = outputs[label];
-        outputs.iter().enumerate().all(|(class, &other)| class == label || other < wanted)
+        outputs
+            .iter()
+            .enumerate()
+            .all(|(class, &other)| class == label || other < wanted)
     });
     let accuracy = right.count() as f64 / count;
     // Softmax does not see what all outputs have in common.
@@ -426,13 +482,20 @@ fn company_of(draws: &[&[f32]], label: usize) -> Afterwards {
         .iter()
         .map(|outputs| {
             let mean = outputs.iter().copied().map(f64::from).sum::<f64>() / outputs.len() as f64;
-            outputs.iter().map(|&output| f64::from(output) - mean).collect()
+            outputs
+                .iter()
+                .map(|&output| f64::from(output) - mean)
+                .collect()
         })
         .collect();
     let classes = relative.first().map_or(0, Vec::len);
     let variance = |class: usize| {
         let mean = relative.iter().map(|outputs| outputs[class]).sum::<f64>() / count;
-        relative.iter().map(|outputs| (outputs[class] - mean).powi(2)).sum::<f64>() / count
+        relative
+            .iter()
+            .map(|outputs| (outputs[class] - mean).powi(2))
+            .sum::<f64>()
+            / count
     };
     let mean = (0..classes).map(variance).sum::<f64>() / classes.max(1) as f64;
     Afterwards {
@@ -452,7 +515,11 @@ fn training_rows(spec: &Spec, table: &Table, member: usize) -> Vec<u32> {
 fn interleaved(by_member: &[Vec<u32>], size: usize) -> Vec<u32> {
     let turns = by_member.first().map_or(0, |rows| rows.len() / size);
     (0..turns)
-        .flat_map(|turn| by_member.iter().flat_map(move |rows| &rows[turn * size..(turn + 1) * size]))
+        .flat_map(|turn| {
+            by_member
+                .iter()
+                .flat_map(move |rows| &rows[turn * size..(turn + 1) * size])
+        })
         .copied()
         .collect()
 }
@@ -463,6 +530,13 @@ fn finite(value: f32) -> Option<f32> {
 
 /// Values of `[times, members]` by member.
 fn by_member<T: Copy, U>(values: &[T], members: usize, of: impl Fn(T) -> U) -> Vec<Vec<U>> {
-    let of_member = |member| values.iter().skip(member).step_by(members).map(|&value| of(value)).collect();
+    let of_member = |member| {
+        values
+            .iter()
+            .skip(member)
+            .step_by(members)
+            .map(|&value| of(value))
+            .collect()
+    };
     (0..members).map(of_member).collect()
 }

@@ -47,7 +47,8 @@ impl NormLayer {
         let mut fixed = None;
         if !learns {
             options = options.epsilon(0.0).running(None);
-            let [mean, variance] = [0.0f32, 1.0].map(|value| gpu.upload(&vec![value; channels as usize], "statistics"));
+            let [mean, variance] = [0.0f32, 1.0]
+                .map(|value| gpu.upload(&vec![value; channels as usize], "statistics"));
             fixed = Some([mean?, variance?]);
         }
         let layer = Layer::new(gpu.device(), channels, &options)?;
@@ -70,18 +71,21 @@ impl NormLayer {
     }
 
     fn shape(&self, rows: u64) -> Result<Shape, Error> {
-        Ok(Shape::channels_last(&[rows as usize, self.layer.channels() as usize])?)
+        Ok(Shape::channels_last(&[
+            rows as usize,
+            self.layer.channels() as usize,
+        ])?)
     }
 
     fn host(&self, shape: Shape, x: &wgpu::Buffer, direction: Direction) -> Option<Work> {
         let running = self.on_host.clone()?;
-        Some(Work::Host(HostNorm {
+        Some(Work::Host(Box::new(HostNorm {
             direction,
             layer: self.layer.clone(),
             shape,
             x: x.clone(),
             running,
-        }))
+        })))
     }
 
     fn training(&self) -> Training {
@@ -114,7 +118,14 @@ impl NormLayer {
             (Statistics::Running, None) => {
                 let options = self.inference();
                 let plan = Plan::inference(kernels.limits(), shape, &options)?;
-                if let Some(work) = self.host(shape, x, Direction::Inference { options, y: y.clone() }) {
+                if let Some(work) = self.host(
+                    shape,
+                    x,
+                    Direction::Inference {
+                        options,
+                        y: y.clone(),
+                    },
+                ) {
                     return Ok(work);
                 }
                 plan.bind(kernels, buffers)?
@@ -126,7 +137,14 @@ impl NormLayer {
                     options = options.running(None).saved(false);
                 }
                 let plan = Plan::training(kernels.limits(), shape, &options)?;
-                if let Some(work) = self.host(shape, x, Direction::Training { options, y: y.clone() }) {
+                if let Some(work) = self.host(
+                    shape,
+                    x,
+                    Direction::Training {
+                        options,
+                        y: y.clone(),
+                    },
+                ) {
                     return Ok(work);
                 }
                 let parameters = self.layer.parameters();
@@ -153,11 +171,16 @@ impl NormLayer {
         let shape = self.shape(rows)?;
         let kernels = &trainer.kernels;
         let [tensor_x, tensor_grad] = [x, grad].map(|buffer| Tensor::new(buffer, 0, shape.len()));
-        let buffers = self.layer.backward_buffers(tensor_x, tensor_grad).grad_input(tensor_grad);
-        if let Some(fixed) = &self.fixed {
+        let buffers = self
+            .layer
+            .backward_buffers(tensor_x, tensor_grad)
+            .grad_input(tensor_grad);
+        if let Some([mean, variance]) = &self.fixed {
             let plan = Plan::backward(kernels.limits(), shape, &Backward::from(&self.inference()))?;
-            let [mean, variance] = [&fixed[0], &fixed[1]].map(Tensor::whole);
-            return Ok(Work::Norm(plan.bind(kernels, buffers.statistics(mean, variance))?));
+            let [mean, variance] = [mean, variance].map(Tensor::whole);
+            return Ok(Work::Norm(
+                plan.bind(kernels, buffers.statistics(mean, variance))?,
+            ));
         }
         let options = Backward::from(&self.training());
         let plan = Plan::backward(kernels.limits(), shape, &options)?;

@@ -14,7 +14,7 @@ pub(super) enum Work {
     /// Batch normalization by the library.
     Norm(Step),
     /// Batch normalization on the host, which what comes before it must be finished for.
-    Host(HostNorm),
+    Host(Box<HostNorm>),
 }
 
 /// An encoder that is there when it is needed.
@@ -48,7 +48,11 @@ impl<'a> Recorder<'a> {
                 label: Some("lab"),
                 timestamp_writes: None,
             };
-            self.pass = Some(self.encoder().begin_compute_pass(&descriptor).forget_lifetime());
+            self.pass = Some(
+                self.encoder()
+                    .begin_compute_pass(&descriptor)
+                    .forget_lifetime(),
+            );
         }
         self.pass.as_mut().expect("made above")
     }
@@ -70,7 +74,8 @@ impl<'a> Recorder<'a> {
 
     /// Records a copy of `bytes` bytes from the start of a buffer.
     pub(super) fn copy(&mut self, from: &wgpu::Buffer, to: &wgpu::Buffer, at: u64, bytes: u64) {
-        self.encoder().copy_buffer_to_buffer(from, 0, to, at, Some(bytes));
+        self.encoder()
+            .copy_buffer_to_buffer(from, 0, to, at, Some(bytes));
     }
 
     /// Submits what was recorded; waits for nothing.
