@@ -1,8 +1,9 @@
-// The Euclidean norm of each member's gradient of one layer. Divided by the largest magnitude first: squares of what
+// The Euclidean norm of each member's gradient of the weights of one layer, without the bias. Divided by the largest magnitude first: squares of what
 // vanishes or explodes are no f32.
 
 struct Parameters {
-    len: u32, // of one member
+    len: u32, // weights of one member
+    stride: u32, // with its biases
     layers: u32,
     layer: u32,
     every: u32,
@@ -22,7 +23,7 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let member = group.x;
-    let first = member * p.len;
+    let first = member * p.stride;
     var largest = 0.0;
     for (var i = lane; i < p.len; i += 64u) { largest = max(largest, abs(gradients[first + i])); }
     parts[lane] = largest;

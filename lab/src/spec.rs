@@ -135,7 +135,8 @@ pub struct Spec {
     pub evaluate_every: usize,
     /// The splits.
     pub evaluate: Vec<Split>,
-    /// Every so many steps, from the first on, the norm of each layer's gradient is recorded.
+    /// Every so many steps, from the first on, the norm of the gradient of each layer's weights is recorded,
+    /// biases left out.
     pub gradients_every: Option<usize>,
     /// At each evaluation the inputs that this hidden layer's activation gets from the first split are recorded, of
     /// unit 0 of the first member.

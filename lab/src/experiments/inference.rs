@@ -123,7 +123,7 @@ pub(super) async fn run(session: &Session<'_>, settings: &Settings) -> Result<Ex
             ),
             format!(
                 "In training, one value per channel has no variance. This library says so when the step is planned: \
-                 \u{201c}{refusal}\u{201d} Two values are allowed, and always become -1 and 1 times gamma, plus beta: their sign is all \
+                 \u{201c}{refusal}\u{201d} Two values are allowed, and become nearly -1 and 1 times gamma, plus beta: their sign is all \
                  that is left. Networks trained in batches of 2 get {} by running statistics.",
                 share(&by_training_size[0][0])
             ),

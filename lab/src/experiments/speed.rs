@@ -109,7 +109,7 @@ pub(super) async fn run(session: &Session<'_>, settings: &Settings) -> Result<Ex
     }
     figures.push(Figure {
         title: "Accuracy at the end by learning rate".into(),
-        caption: "Test accuracy, mean of the last three evaluations.".into(),
+        caption: "Test accuracy, mean of the last three evaluations. Outputs that are not finite count as wrong.".into(),
         x: Axis::new("learning rate", Scale::Log),
         y: Axis::new("test accuracy", Scale::Share),
         series: by_rate,

@@ -62,21 +62,33 @@ fn findings(all: &[&Finding]) -> Markup {
     html! {
         div.wide {
             table {
-                thead { tr { th { "finding" } th { "effect" } th { "95% interval" } th { "least that matters" } th.text { "verdict" } } }
+                thead { tr { th { "finding" } th.text { "verdict" } th { "effect" } th { "95% interval" } th { "least that matters" } } }
                 tbody {
                     @for finding in all {
                         tr {
                             td.what { (finding.what) }
+                            td.text { (verdict(finding.verdict)) }
                             td { (amount(finding.unit, finding.effect)) }
                             td { (interval(finding)) }
                             td { (amount(finding.unit, finding.least)) }
-                            td.text { (verdict(finding.verdict)) }
                         }
                     }
                 }
             }
         }
     }
+}
+
+/// How many findings have which verdict.
+fn tally(all: &[&Finding]) -> String {
+    let count = |verdict| all.iter().filter(|one| one.verdict == verdict).count();
+    let verdicts = [
+        Verdict::Supported,
+        Verdict::NotSupported,
+        Verdict::Contradicted,
+    ];
+    let counts = verdicts.map(|verdict| format!("{} {}", count(verdict), verdict.name()));
+    format!("Of all {} findings: {}.", all.len(), counts.join(", "))
 }
 
 fn experiment(experiment: &Experiment) -> Markup {
@@ -91,6 +103,7 @@ fn experiment(experiment: &Experiment) -> Markup {
             p.{ "result " (class(headline.verdict)) } {
                 (verdict(headline.verdict)) ": " (headline.what) ": " strong { (amount(headline.unit, headline.effect)) }
                 ", 95% interval " (interval(headline)) ", " (experiment.seeds) " seeds."
+                @if all.len() > 1 { " " (tally(&all)) }
             }
             @for paragraph in &experiment.method { p { (paragraph) } }
             (charts(&experiment.figures))
@@ -170,15 +183,12 @@ impl Report {
                     @if !self.experiments.is_empty() {
                         section {
                             h2 { "In short" }
-                            div.wide { table {
-                                thead { tr { th { "claim" } th { "effect" } th { "95% interval" } th.text { "verdict" } } }
-                                tbody { @for experiment in &self.experiments { tr {
-                                    td.what { a href={ "#" (experiment.name) } { (experiment.title) } ": " (experiment.headline.what) }
-                                    td { (amount(experiment.headline.unit, experiment.headline.effect)) }
-                                    td { (interval(&experiment.headline)) }
-                                    td.text { (verdict(experiment.headline.verdict)) }
-                                } } }
-                            } }
+                            ul.short { @for one in &self.experiments { li {
+                                (verdict(one.headline.verdict)) " "
+                                a href={ "#" (one.name) } { (one.title) } ": "
+                                strong { (amount(one.headline.unit, one.headline.effect)) }
+                                " (" (interval(&one.headline)) "), " (one.headline.what) "."
+                            } } }
                         }
                     }
                     @for one in &self.experiments { (experiment(one)) }

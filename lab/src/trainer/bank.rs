@@ -503,7 +503,7 @@ impl Bank {
         Ok(works)
     }
 
-    /// The norms of the gradients of the weights of each layer, as they are now: `[times, layers, members]`.
+    /// The norms of the gradients of the weights of each layer, without biases, as they are now: `[times, layers, members]`.
     pub(super) fn gradient_norms(
         &self,
         trainer: &Trainer,
@@ -514,6 +514,7 @@ impl Bank {
         let layers = self.linears.len();
         let works = self.linears.iter().enumerate().map(|(layer, linear)| {
             let parameters = [
+                (linear.inputs * linear.outputs) as u32,
                 linear.len() as u32,
                 layers as u32,
                 layer as u32,

@@ -7,6 +7,8 @@ mod host;
 mod kernels;
 mod norm;
 mod recorder;
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
 use std::pin::Pin;
