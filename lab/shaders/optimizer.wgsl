@@ -19,6 +19,9 @@ const SGD = 0u;
 @group(0) @binding(3) var<storage, read> gradients: array<f32>;
 @group(0) @binding(4) var<storage, read_write> values: array<f32>;
 @group(0) @binding(5) var<storage, read_write> moments: array<vec2<f32>>;
+// For each step what Adam's two moments are of what they will be: 1 - momentum^steps and 1 - decay^steps. From the host, as
+// f32 has few digits left of such differences.
+@group(0) @binding(6) var<storage, read> parts: array<vec2<f32>>;
 
 @compute @workgroup_size(64)
 fn main(lane: Lane) {
@@ -36,10 +39,8 @@ fn main(lane: Lane) {
             p.momentum * moment.x + (1.0 - p.momentum) * gradient,
             p.decay * moment.y + (1.0 - p.decay) * gradient * gradient,
         );
-        let steps = f32(clock + 1u);
-        let mean = moment.x / (1.0 - pow(p.momentum, steps));
-        let square = moment.y / (1.0 - pow(p.decay, steps));
-        values[at] -= rates[member] * mean / (sqrt(square) + p.epsilon);
+        let estimates = moment / parts[clock];
+        values[at] -= rates[member] * estimates.x / (sqrt(estimates.y) + p.epsilon);
     }
     moments[at] = moment;
 }

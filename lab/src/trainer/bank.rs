@@ -550,6 +550,11 @@ impl Bank {
                 epsilon,
             } => (1, momentum, decay, epsilon),
         };
+        let part = |kept: f32, steps: i32| (1.0 - f64::from(kept).powi(steps)) as f32;
+        let parts: Vec<[f32; 2]> = (1..=pass.turns as i32)
+            .map(|steps| [momentum, decay].map(|kept| part(kept, steps)))
+            .collect();
+        let parts = trainer.gpu.upload(&parts, "parts of moments")?;
         let [momentum, decay, epsilon] = [momentum, decay, epsilon].map(f32::to_bits);
         let update =
             |values: &wgpu::Buffer, gradients: &wgpu::Buffer, stride: u64, per_member: u64| {
@@ -566,6 +571,7 @@ impl Bank {
                     (3, gradients),
                     (4, values),
                     (5, &moments),
+                    (6, &parts),
                 ];
                 Ok(Work::Own(trainer.shaders.bind(
                     Kernel::Optimizer,
