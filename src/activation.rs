@@ -51,6 +51,19 @@ pub enum Activation {
 }
 
 impl Activation {
+    /// Every activation; leaky ReLU with this slope.
+    pub const fn all(slope: f32) -> [Self; 7] {
+        [
+            Self::None,
+            Self::Relu,
+            Self::LeakyRelu { slope },
+            Self::Relu6,
+            Self::Silu,
+            Self::Gelu,
+            Self::GeluTanh,
+        ]
+    }
+
     /// The name in texts and case files: `none`, `relu`, `leaky_relu`, `relu6`, `silu`, `gelu`, `gelu_tanh`.
     pub const fn name(self) -> &'static str {
         match self {

@@ -234,6 +234,7 @@ mod options;
 mod packed;
 mod plan;
 pub mod reference;
+mod setters;
 mod shape;
 mod step;
 mod tensor;

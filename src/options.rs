@@ -2,6 +2,7 @@
 
 use crate::activation::{Activation, Derivative};
 use crate::element::Element;
+use crate::setters::setters;
 use crate::tuning::Tuning;
 
 /// The epsilon of PyTorch's and ONNX's batch normalization.
@@ -179,70 +180,19 @@ impl Default for Training {
     }
 }
 
-impl Training {
-    /// Sets [`Training::epsilon`].
-    #[must_use]
-    pub fn epsilon(self, epsilon: f32) -> Self {
-        Self { epsilon, ..self }
-    }
-
-    /// Sets [`Training::gamma`].
-    #[must_use]
-    pub fn gamma(self, gamma: bool) -> Self {
-        Self { gamma, ..self }
-    }
-
-    /// Sets [`Training::beta`].
-    #[must_use]
-    pub fn beta(self, beta: bool) -> Self {
-        Self { beta, ..self }
-    }
-
-    /// Sets [`Training::running`].
-    #[must_use]
-    pub fn running(self, running: Option<Running>) -> Self {
-        Self { running, ..self }
-    }
-
-    /// Sets [`Training::saved`].
-    #[must_use]
-    pub fn saved(self, saved: bool) -> Self {
-        Self { saved, ..self }
-    }
-
-    /// Sets [`Training::element`].
-    #[must_use]
-    pub fn element(self, element: Element) -> Self {
-        Self { element, ..self }
-    }
-
-    /// Sets [`Training::activation`].
-    #[must_use]
-    pub fn activation(self, activation: Activation) -> Self {
-        Self { activation, ..self }
-    }
-
-    /// Sets [`Training::residual`].
-    #[must_use]
-    pub fn residual(self, residual: bool) -> Self {
-        Self { residual, ..self }
-    }
-
-    /// Sets [`Training::mask`].
-    #[must_use]
-    pub fn mask(self, mask: bool) -> Self {
-        Self { mask, ..self }
-    }
-
-    /// Sets [`Training::tuning`].
-    #[must_use]
-    pub fn tuning(self, tuning: Tuning) -> Self {
-        Self {
-            tuning: Some(tuning),
-            ..self
-        }
-    }
-}
+setters!(Training {
+    epsilon: f32,
+    gamma: bool,
+    beta: bool,
+    running: Option<Running>,
+    saved: bool,
+    element: Element,
+    activation: Activation,
+    residual: bool,
+    mask: bool,
+} or Some {
+    tuning: Tuning,
+});
 
 /// Options of inference: normalize by statistics that are given, running or fixed.
 #[derive(Clone, Debug, PartialEq)]
@@ -286,58 +236,17 @@ impl Default for Inference {
     }
 }
 
-impl Inference {
-    /// Sets [`Inference::epsilon`].
-    #[must_use]
-    pub fn epsilon(self, epsilon: f32) -> Self {
-        Self { epsilon, ..self }
-    }
-
-    /// Sets [`Inference::gamma`].
-    #[must_use]
-    pub fn gamma(self, gamma: bool) -> Self {
-        Self { gamma, ..self }
-    }
-
-    /// Sets [`Inference::beta`].
-    #[must_use]
-    pub fn beta(self, beta: bool) -> Self {
-        Self { beta, ..self }
-    }
-
-    /// Sets [`Inference::element`].
-    #[must_use]
-    pub fn element(self, element: Element) -> Self {
-        Self { element, ..self }
-    }
-
-    /// Sets [`Inference::activation`].
-    #[must_use]
-    pub fn activation(self, activation: Activation) -> Self {
-        Self { activation, ..self }
-    }
-
-    /// Sets [`Inference::residual`].
-    #[must_use]
-    pub fn residual(self, residual: bool) -> Self {
-        Self { residual, ..self }
-    }
-
-    /// Sets [`Inference::mask`].
-    #[must_use]
-    pub fn mask(self, mask: bool) -> Self {
-        Self { mask, ..self }
-    }
-
-    /// Sets [`Inference::tuning`].
-    #[must_use]
-    pub fn tuning(self, tuning: Tuning) -> Self {
-        Self {
-            tuning: Some(tuning),
-            ..self
-        }
-    }
-}
+setters!(Inference {
+    epsilon: f32,
+    gamma: bool,
+    beta: bool,
+    element: Element,
+    activation: Activation,
+    residual: bool,
+    mask: bool,
+} or Some {
+    tuning: Tuning,
+});
 
 /// What the forward pass normalized by, which the backward pass goes back through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -475,88 +384,19 @@ impl From<&Inference> for Backward {
     }
 }
 
-impl Backward {
-    /// Sets [`Backward::statistics`].
-    #[must_use]
-    pub fn statistics(self, statistics: Statistics) -> Self {
-        Self { statistics, ..self }
-    }
-
-    /// Sets [`Backward::epsilon`].
-    #[must_use]
-    pub fn epsilon(self, epsilon: f32) -> Self {
-        Self { epsilon, ..self }
-    }
-
-    /// Sets [`Backward::gamma`].
-    #[must_use]
-    pub fn gamma(self, gamma: bool) -> Self {
-        Self { gamma, ..self }
-    }
-
-    /// Sets [`Backward::beta`].
-    #[must_use]
-    pub fn beta(self, beta: bool) -> Self {
-        Self { beta, ..self }
-    }
-
-    /// Sets [`Backward::element`].
-    #[must_use]
-    pub fn element(self, element: Element) -> Self {
-        Self { element, ..self }
-    }
-
-    /// Sets [`Backward::activation`].
-    #[must_use]
-    pub fn activation(self, activation: Activation) -> Self {
-        Self { activation, ..self }
-    }
-
-    /// Sets [`Backward::residual`].
-    #[must_use]
-    pub fn residual(self, residual: bool) -> Self {
-        Self { residual, ..self }
-    }
-
-    /// Sets [`Backward::derivative`].
-    #[must_use]
-    pub fn derivative(self, derivative: Derivative) -> Self {
-        Self { derivative, ..self }
-    }
-
-    /// Sets [`Backward::grad_input`].
-    #[must_use]
-    pub fn grad_input(self, grad_input: Gradient) -> Self {
-        Self { grad_input, ..self }
-    }
-
-    /// Sets [`Backward::grad_gamma`].
-    #[must_use]
-    pub fn grad_gamma(self, grad_gamma: Gradient) -> Self {
-        Self { grad_gamma, ..self }
-    }
-
-    /// Sets [`Backward::grad_beta`].
-    #[must_use]
-    pub fn grad_beta(self, grad_beta: Gradient) -> Self {
-        Self { grad_beta, ..self }
-    }
-
-    /// Sets [`Backward::grad_residual`].
-    #[must_use]
-    pub fn grad_residual(self, grad_residual: Gradient) -> Self {
-        Self {
-            grad_residual,
-            ..self
-        }
-    }
-
-    /// Sets [`Backward::tuning`].
-    #[must_use]
-    pub fn tuning(self, tuning: Tuning) -> Self {
-        Self {
-            tuning: Some(tuning),
-            ..self
-        }
-    }
-}
+setters!(Backward {
+    statistics: Statistics,
+    epsilon: f32,
+    gamma: bool,
+    beta: bool,
+    element: Element,
+    activation: Activation,
+    residual: bool,
+    derivative: Derivative,
+    grad_input: Gradient,
+    grad_gamma: Gradient,
+    grad_beta: Gradient,
+    grad_residual: Gradient,
+} or Some {
+    tuning: Tuning,
+});

@@ -3,22 +3,15 @@
 
 mod common;
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
-
-use common::cases::{combines, each, kind, runner, sizes, tuning};
+use common::cases::{Branches, Room, combines, each, kind, room, run_any, runner, sizes, tuning};
 use common::layer_step::plans;
-use common::{
-    Device, Distribution, InPlace, LayerStep, Memory, Outcome, Refusal, Workspace, bare, shape,
-    with_subgroups,
-};
+use common::{Distribution, InPlace, LayerStep, Memory, Outcome, Refusal, Workspace, shape};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::ValueTree;
-use proptest::test_runner::TestCaseError;
 use wgpu_batchnorm::{
-    Activation, Backward, BindError, Derivative, DispatchInfo, Element, Gradient, Packed, Plan,
-    PlanError, Shape, Stage, Statistics, Tuning,
+    Activation, Backward, Derivative, DispatchInfo, Element, Gradient, Packed, Plan, Shape, Stage,
+    Statistics, Tuning,
 };
 
 /// A step before its numbers are drawn.
@@ -32,11 +25,7 @@ struct Case {
     repeats: u32,
     memory: Memory,
     tuning: Option<Tuning>,
-    subgroups: bool,
-    /// Bytes of a binding.
-    bindings: Option<u64>,
-    /// Workgroups per dimension.
-    dimension: Option<u32>,
+    room: Room,
 }
 
 #[derive(Clone, Debug)]
@@ -134,14 +123,6 @@ fn memory() -> impl Strategy<Value = Memory> {
 }
 
 fn case(small: bool) -> impl Strategy<Value = Case> {
-    let (bindings, dimension) = if small {
-        (
-            select(vec![Some(4u64 << 10), Some(5000), Some(16 << 10)]).boxed(),
-            select(vec![Some(7u32), Some(2), None]).boxed(),
-        )
-    } else {
-        (Just(None).boxed(), Just(None).boxed())
-    };
     let gradient = || {
         select(vec![
             Gradient::Skip,
@@ -158,12 +139,10 @@ fn case(small: bool) -> impl Strategy<Value = Case> {
         1u32..3,
         memory(),
         tuning(),
-        any::<bool>(),
-        bindings,
-        dimension,
+        room(small, &[4 << 10, 5000, 16 << 10]),
     )
         .prop_map(
-            |(
+            |(sizes, distribution, layer, gradients, repeats, memory, tuning, room)| Case {
                 sizes,
                 distribution,
                 layer,
@@ -171,20 +150,7 @@ fn case(small: bool) -> impl Strategy<Value = Case> {
                 repeats,
                 memory,
                 tuning,
-                subgroups,
-                bindings,
-                dimension,
-            )| Case {
-                sizes,
-                distribution,
-                layer,
-                gradients,
-                repeats,
-                memory,
-                tuning,
-                subgroups,
-                bindings,
-                dimension,
+                room,
             },
         )
 }
@@ -270,41 +236,12 @@ impl Case {
         step.prepared()
     }
 
-    fn device(&self) -> Device {
-        let device = if self.subgroups {
-            with_subgroups()
-        } else {
-            bare()
-        };
-        if self.bindings.is_none() && self.dimension.is_none() {
-            return device.clone();
-        }
-        device.limited(|limits| {
-            limits.binding_bytes = self.bindings.unwrap_or(limits.binding_bytes);
-            limits.workgroups_per_dimension =
-                self.dimension.unwrap_or(limits.workgroups_per_dimension);
-        })
-    }
-
     /// Whether a refusal is one that the documentation promises for this case.
     fn has_reason(&self, refusal: &Refusal) -> bool {
-        let small = self.bindings.is_some();
-        match refusal {
-            Refusal::Plan(PlanError::Channels { needed, limit, .. }) => {
-                let vectors = 20 * Packed::new(self.sizes.1).stride();
-                needed > limit && small && vectors + 256 >= *needed
-            }
-            Refusal::Plan(PlanError::Limit { given, needed, .. }) => needed > given && small,
-            Refusal::Bind(BindError::Apart { needed, limit, .. }) => {
-                needed > limit && small && self.memory.pooled
-            }
-            _ => false,
-        }
+        let vectors = 20 * Packed::new(self.sizes.1).stride();
+        self.room.explains(refusal, vectors, self.memory.pooled)
     }
 }
-
-/// Branches of plans, in words.
-type Branches = BTreeSet<String>;
 
 fn branches<'a>(case: &Case, dispatches: impl Iterator<Item = &'a DispatchInfo>) -> Branches {
     let mut branches = Branches::new();
@@ -312,23 +249,17 @@ fn branches<'a>(case: &Case, dispatches: impl Iterator<Item = &'a DispatchInfo>)
     let (outer, channels, inner) = case.sizes;
     let bytes = case.layer.element.bytes() * outer * channels * inner;
     for dispatch in dispatches {
-        let (stage, walk, combine) = (dispatch.stage, dispatch.walk, dispatch.combine);
-        let name = format!("{stage:?} by {walk:?}");
-        branches.insert(format!("{name}, {combine:?}"));
-        branches.insert(format!("{name}, width {}", dispatch.width));
+        branches.extend(case.room.branches(dispatch, bytes));
+        let stage = dispatch.stage;
+        let name = format!("{stage:?} by {:?}", dispatch.walk);
         branches.insert(format!("{name}, {:?}", dispatch.element));
-        let is_window =
-            dispatch.window_bytes < bytes && case.bindings.is_some_and(|limit| bytes > limit);
-        if is_window && !format!("{stage:?}").contains("Finalize") {
-            branches.insert(format!("{name}, a window"));
-        }
         let of_gradients = matches!(
             stage,
             Stage::GradientSums | Stage::GradientInput | Stage::GradientFused
         );
         if of_gradients && options.activation != Activation::None {
             branches.insert(format!("{name}, from {:?}", options.derivative));
-            if is_window {
+            if case.room.is_window(dispatch, bytes) {
                 branches.insert(format!(
                     "{stage:?}, from a part of {:?}",
                     options.derivative
@@ -338,12 +269,6 @@ fn branches<'a>(case: &Case, dispatches: impl Iterator<Item = &'a DispatchInfo>)
         if of_gradients && options.grad_input == Gradient::Add {
             branches.insert(format!("{name}, adds"));
         }
-        if dispatch.grid[1] > 1 {
-            branches.insert(format!("{name}, a folded grid"));
-        }
-        if dispatch.first_workgroup > 0 {
-            branches.insert(format!("{stage:?}, a cut grid"));
-        }
     }
     branches
 }
@@ -351,7 +276,7 @@ fn branches<'a>(case: &Case, dispatches: impl Iterator<Item = &'a DispatchInfo>)
 /// Checks a case; the branches that it took, or what is wrong.
 fn check(case: &Case) -> Result<Branches, String> {
     let step = case.step();
-    match step.check(&case.device()) {
+    match step.check(&case.room.device()) {
         Ok(outcome) => {
             let Outcome {
                 forward, backward, ..
@@ -365,28 +290,13 @@ fn check(case: &Case) -> Result<Branches, String> {
 
 /// The branches that a case takes where its tensors are aligned.
 fn planned(case: &Case) -> Branches {
-    match plans(&case.device(), case.shape(), &case.options()) {
+    match plans(&case.room.device(), case.shape(), &case.options()) {
         Ok(plans) => {
             let dispatches: Vec<_> = plans.iter().flat_map(Plan::dispatches).collect();
             branches(case, dispatches.iter())
         }
         Err(error) => [kind(&Refusal::Plan(error))].into(),
     }
-}
-
-/// Checks any cases; the branches that they took.
-fn run_any(small: bool) -> Branches {
-    let taken = RefCell::new(Branches::new());
-    let outcome = runner(4 + u8::from(small), 16).run(&case(small), |case| {
-        taken
-            .borrow_mut()
-            .extend(check(&case).map_err(TestCaseError::fail)?);
-        Ok(())
-    });
-    if let Err(error) = outcome {
-        panic!("{error}");
-    }
-    taken.into_inner()
 }
 
 /// Few cases that take all of these branches, as far as there are any.
@@ -494,7 +404,7 @@ fn all_branches() -> Branches {
 #[test]
 fn any_backward_pass_is_right_or_refused_with_a_reason_and_every_branch_is_taken() {
     let mut left = all_branches();
-    let taken = together(run_any);
+    let taken = together(|small| run_any(runner(4 + u8::from(small), 16), &case(small), check));
     left.retain(|branch| !taken.contains(branch));
     let cases = aimed(&left);
     println!("{} cases for {left:#?}", cases.len());

@@ -3,21 +3,12 @@
 
 mod common;
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
-
-use common::cases::{combines, each, kind, runner, sizes, tuning};
-use common::{
-    Device, Distribution, Placement, Problem, Refusal, Statistics, Target, Workspace, bare, shape,
-    with_subgroups,
-};
+use common::cases::{Branches, Room, combines, each, kind, room, run_any, runner, sizes, tuning};
+use common::{Distribution, Placement, Problem, Refusal, Statistics, Target, Workspace, shape};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::ValueTree;
-use proptest::test_runner::TestCaseError;
-use wgpu_batchnorm::{
-    BindError, DispatchInfo, Packed, PlanError, Running, RunningVariance, Tuning, Update,
-};
+use wgpu_batchnorm::{DispatchInfo, Packed, PlanError, Running, RunningVariance, Tuning, Update};
 
 /// A problem before its numbers are drawn.
 #[derive(Clone, Debug)]
@@ -28,11 +19,7 @@ struct Case {
     options: Options,
     placement: Placement,
     tuning: Option<Tuning>,
-    subgroups: bool,
-    /// Bytes of a binding.
-    bindings: Option<u64>,
-    /// Workgroups per dimension.
-    dimension: Option<u32>,
+    room: Room,
 }
 
 #[derive(Clone, Debug)]
@@ -109,42 +96,22 @@ fn placement() -> impl Strategy<Value = Placement> {
 }
 
 fn case(small: bool) -> impl Strategy<Value = Case> {
-    let (bindings, dimension) = if small {
-        (
-            select(vec![
-                Some(4u64 << 10),
-                Some(5000),
-                Some(16 << 10),
-                Some(64 << 10),
-            ])
-            .boxed(),
-            select(vec![Some(7u32), Some(2), None]).boxed(),
-        )
-    } else {
-        (Just(None).boxed(), Just(None).boxed())
-    };
     (
         sizes(),
         prop::option::weighted(0.25, 0..Distribution::HARD.len()),
         options(),
         placement(),
         tuning(),
-        any::<bool>(),
-        bindings,
-        dimension,
+        room(small, &[4 << 10, 5000, 16 << 10, 64 << 10]),
     )
         .prop_map(
-            |(sizes, distribution, options, placement, tuning, subgroups, bindings, dimension)| {
-                Case {
-                    sizes,
-                    distribution,
-                    options,
-                    placement,
-                    tuning,
-                    subgroups,
-                    bindings,
-                    dimension,
-                }
+            |(sizes, distribution, options, placement, tuning, room)| Case {
+                sizes,
+                distribution,
+                options,
+                placement,
+                tuning,
+                room,
             },
         )
 }
@@ -201,79 +168,39 @@ impl Case {
         problem.placed(self.placement)
     }
 
-    fn device(&self) -> Device {
-        let device = if self.subgroups {
-            with_subgroups()
-        } else {
-            bare()
-        };
-        if self.bindings.is_none() && self.dimension.is_none() {
-            return device.clone();
-        }
-        device.limited(|limits| {
-            limits.binding_bytes = self.bindings.unwrap_or(limits.binding_bytes);
-            limits.workgroups_per_dimension =
-                self.dimension.unwrap_or(limits.workgroups_per_dimension);
-        })
-    }
-
     /// Whether a refusal is one that the documentation promises for this case.
     fn has_reason(&self, refusal: &Refusal) -> bool {
         let (outer, channels, inner) = self.sizes;
         let unbiased = |rule: Running| rule.variance == RunningVariance::Unbiased;
-        let small = self.bindings.is_some();
         match refusal {
             Refusal::Plan(PlanError::SingleValue) => {
                 outer * inner == 1
                     && self.options.training
                     && self.options.rule.is_some_and(unbiased)
             }
-            Refusal::Plan(PlanError::Channels { needed, limit, .. }) => {
-                needed > limit && small && 4 * Packed::new(channels).saved() + 256 >= *needed
+            // what only normalizes has no workspace to fit
+            Refusal::Plan(PlanError::Limit { .. }) if !self.options.training => false,
+            _ => {
+                let vectors = 4 * Packed::new(channels).saved();
+                self.room.explains(refusal, vectors, self.placement.pooled)
             }
-            Refusal::Plan(PlanError::Limit { given, needed, .. }) => {
-                needed > given && small && self.options.training
-            }
-            Refusal::Bind(BindError::Apart { needed, limit, .. }) => {
-                needed > limit && small && self.placement.pooled
-            }
-            _ => false,
         }
     }
 }
 
-/// Branches of plans, in words.
-type Branches = BTreeSet<String>;
-
 fn branches(case: &Case, dispatches: &[DispatchInfo]) -> Branches {
-    let mut branches = Branches::new();
     let (outer, channels, inner) = case.sizes;
     let bytes = 4 * outer * channels * inner;
-    for dispatch in dispatches {
-        let (stage, walk, combine) = (dispatch.stage, dispatch.walk, dispatch.combine);
-        let name = format!("{stage:?} by {walk:?}");
-        branches.insert(format!("{name}, {combine:?}"));
-        branches.insert(format!("{name}, width {}", dispatch.width));
-        if format!("{stage:?}") != "Finalize"
-            && dispatch.window_bytes < bytes
-            && case.bindings.is_some_and(|limit| bytes > limit)
-        {
-            branches.insert(format!("{name}, a window"));
-        }
-        if dispatch.grid[1] > 1 {
-            branches.insert(format!("{name}, a folded grid"));
-        }
-        if dispatch.first_workgroup > 0 {
-            branches.insert(format!("{stage:?}, a cut grid"));
-        }
-    }
-    branches
+    let taken = dispatches
+        .iter()
+        .map(|dispatch| case.room.branches(dispatch, bytes));
+    taken.flatten().collect()
 }
 
 /// Checks a case; the branches that it took, or what is wrong.
 fn check(case: &Case) -> Result<Branches, String> {
     let problem = case.problem();
-    let device = case.device();
+    let device = case.room.device();
     let single = problem.shape.values_per_channel() == 1 && problem.shape.channels() > 0;
     let rule = case.options.rule.filter(|_| case.options.training);
     let unbiased = rule.is_some_and(|rule| rule.variance == RunningVariance::Unbiased);
@@ -294,25 +221,10 @@ fn check(case: &Case) -> Result<Branches, String> {
 
 /// The branches that a case should take, if its tensors are aligned.
 fn planned(case: &Case) -> Branches {
-    match case.problem().plan(&case.device()) {
+    match case.problem().plan(&case.room.device()) {
         Ok(plan) => branches(case, &plan.dispatches().collect::<Vec<_>>()),
         Err(error) => [kind(&Refusal::Plan(error))].into(),
     }
-}
-
-/// Checks any cases; the branches that they took.
-fn run_any(small: bool) -> Branches {
-    let taken = RefCell::new(Branches::new());
-    let outcome = runner(u8::from(small), 40).run(&case(small), |case| {
-        taken
-            .borrow_mut()
-            .extend(check(&case).map_err(TestCaseError::fail)?);
-        Ok(())
-    });
-    if let Err(error) = outcome {
-        panic!("{error}");
-    }
-    taken.into_inner()
 }
 
 /// Of many cases checks those that are planned to take a branch which is left.
@@ -385,7 +297,9 @@ fn all_branches() -> Branches {
 fn any_problem_is_right_or_refused_with_a_reason_and_every_branch_is_taken() {
     let devices = [false, true];
     let taken = std::thread::scope(|scope| {
-        let cases = devices.map(|small| scope.spawn(move || run_any(small)));
+        let cases = devices.map(|small| {
+            scope.spawn(move || run_any(runner(u8::from(small), 40), &case(small), check))
+        });
         cases.map(|cases| {
             cases
                 .join()

@@ -1,4 +1,5 @@
-// What an adapter does with numbers, one lane to a case: see src/cli/numerics/arithmetic.rs.
+// What an adapter does with numbers, one lane to a case: see src/cli/numerics/arithmetic.rs,
+// which has the fields of `Answers`.
 
 struct Params {
     // 0, which the compiler does not know
@@ -9,25 +10,6 @@ struct Case {
     a: f32,
     b: f32,
     c: f32,
-}
-
-struct Answers {
-    remainder: f32,
-    difference: f32,
-    plain_remainder: f32,
-    plain_difference: f32,
-    quotient: f32,
-    root: f32,
-    inverse_root: f32,
-    product: f32,
-    sum: f32,
-    fused: f32,
-    multiply_then_add: f32,
-    max_zero: f32,
-    clamped: f32,
-    packed_halves: u32,
-    differs_from_itself: u32,
-    bits_say_nan: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -258,40 +258,17 @@ fn entries<'a>(plan: &Plan, uses: &Uses, buffers: &Buffers<'a>) -> Vec<Entry<'a>
 
 /// Nothing is given in two ways, and nothing is missing.
 fn check_ways(uses: &Uses, buffers: &Buffers<'_>) -> Result<(), BindError> {
-    let twice = [
-        (
-            "gamma",
-            buffers.gamma.is_some(),
-            "parameters",
-            buffers.parameters.is_some(),
-        ),
-        (
-            "beta",
-            buffers.beta.is_some(),
-            "parameters",
-            buffers.parameters.is_some(),
-        ),
-        (
-            "running",
-            buffers.running.is_some(),
-            "statistics",
-            buffers.statistics.is_some(),
-        ),
-        (
-            "grad_gamma",
-            buffers.grad_gamma.is_some(),
-            "grad_parameters",
-            buffers.grad_parameters.is_some(),
-        ),
-        (
-            "grad_beta",
-            buffers.grad_beta.is_some(),
-            "grad_parameters",
-            buffers.grad_parameters.is_some(),
-        ),
-    ];
-    for (first, has_first, second, has_second) in twice {
-        if has_first && has_second {
+    let parameters = ("parameters", buffers.parameters);
+    let gradients = ("grad_parameters", buffers.grad_parameters);
+    let statistics = ("statistics", buffers.statistics.map(|(mean, _)| mean));
+    for ((first, one), (second, other)) in [
+        (("gamma", buffers.gamma), parameters),
+        (("beta", buffers.beta), parameters),
+        (("running", buffers.running), statistics),
+        (("grad_gamma", buffers.grad_gamma), gradients),
+        (("grad_beta", buffers.grad_beta), gradients),
+    ] {
+        if one.is_some() && other.is_some() {
             return Err(BindError::Twice { first, second });
         }
     }
@@ -309,7 +286,7 @@ fn check_ways(uses: &Uses, buffers: &Buffers<'_>) -> Result<(), BindError> {
         (
             "running or statistics",
             uses.normalizes_by_given,
-            buffers.running.or(buffers.statistics.map(|(mean, _)| mean)),
+            buffers.running.or(statistics.1),
         ),
         ("saved", uses.saved, buffers.saved),
         (

@@ -116,32 +116,10 @@ impl Kernels {
 
     fn compile(&self, text: Arc<str>, slots: &[Slot], label: &str) -> Compiled {
         let device = &self.shared.device;
-        let entry = |binding, ty| wgpu::BindGroupLayoutEntry {
-            binding,
-            visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer {
-                ty,
-                has_dynamic_offset: false,
-                min_binding_size: None,
-            },
-            count: None,
-        };
-        let mut entries = vec![entry(PARAMETERS_BINDING, wgpu::BufferBindingType::Uniform)];
-        entries.extend(slots.iter().enumerate().map(|(index, slot)| {
-            let ty = wgpu::BufferBindingType::Storage {
-                read_only: !slot.read_write,
-            };
-            entry(slot_binding(index), ty)
-        }));
-        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: Some(label),
-            entries: &entries,
+        let storage = slots.iter().map(|slot| wgpu::BufferBindingType::Storage {
+            read_only: !slot.read_write,
         });
-        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some(label),
-            bind_group_layouts: &[Some(&layout)],
-            immediate_size: 0,
-        });
+        let (layout, pipeline_layout) = layouts(device, label, storage);
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(label),
             source: wgpu::ShaderSource::Wgsl((&*text).into()),
@@ -164,6 +142,37 @@ impl Kernels {
             layout,
         }
     }
+}
+
+/// The layout of a uniform block and storage bindings after it, and that of a pipeline whose one group it is.
+pub(crate) fn layouts(
+    device: &wgpu::Device,
+    label: &str,
+    storage: impl Iterator<Item = wgpu::BufferBindingType>,
+) -> (wgpu::BindGroupLayout, wgpu::PipelineLayout) {
+    let entries: Vec<_> = (PARAMETERS_BINDING..)
+        .zip(std::iter::once(wgpu::BufferBindingType::Uniform).chain(storage))
+        .map(|(binding, ty)| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer {
+                ty,
+                has_dynamic_offset: false,
+                min_binding_size: None,
+            },
+            count: None,
+        })
+        .collect();
+    let group = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+        label: Some(label),
+        entries: &entries,
+    });
+    let pipeline = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        label: Some(label),
+        bind_group_layouts: &[Some(&group)],
+        immediate_size: 0,
+    });
+    (group, pipeline)
 }
 
 fn limits_of(device: &wgpu::Device) -> Limits {

@@ -1,6 +1,7 @@
 //! What a layer has.
 
 use crate::options::{DEFAULT_EPSILON, Running};
+use crate::setters::setters;
 
 /// What a [`Layer`](crate::Layer) has, and the options of the plans it is used with.
 ///
@@ -49,28 +50,11 @@ impl LayerOptions {
             ..self
         }
     }
-
-    /// Sets [`LayerOptions::gamma`].
-    #[must_use]
-    pub fn gamma(self, gamma: bool) -> Self {
-        Self { gamma, ..self }
-    }
-
-    /// Sets [`LayerOptions::beta`].
-    #[must_use]
-    pub fn beta(self, beta: bool) -> Self {
-        Self { beta, ..self }
-    }
-
-    /// Sets [`LayerOptions::running`].
-    #[must_use]
-    pub fn running(self, running: Option<Running>) -> Self {
-        Self { running, ..self }
-    }
-
-    /// Sets [`LayerOptions::epsilon`].
-    #[must_use]
-    pub fn epsilon(self, epsilon: f32) -> Self {
-        Self { epsilon, ..self }
-    }
 }
+
+setters!(LayerOptions {
+    gamma: bool,
+    beta: bool,
+    running: Option<Running>,
+    epsilon: f32,
+});

@@ -73,135 +73,73 @@ impl Stage {
 
     /// The tensors of the stage, and whether it writes them.
     pub(crate) fn roles(self, needs: &Needs) -> Vec<(Role, Access)> {
-        let all = self.all_roles().iter().copied();
+        let all = self.all_roles().iter().copied().flatten().copied();
         all.filter(|&(role, _)| needs.uses(self, role)).collect()
     }
 
-    const fn all_roles(self) -> &'static [(Role, Access)] {
+    const fn all_roles(self) -> &'static [&'static [(Role, Access)]] {
         use Access::{Read, Write};
+        const NORMALIZED: &[(Role, Access)] =
+            &[(Role::X, Read), (Role::Residual, Read), (Role::Y, Write)];
+        const AFFINE: &[(Role, Access)] = &[(Role::Gamma, Read), (Role::Beta, Read)];
+        const STATE: &[(Role, Access)] = &[(Role::Running, Write), (Role::Saved, Write)];
+        const NORMALIZED_BY: &[(Role, Access)] = &[
+            (Role::Gamma, Read),
+            (Role::Beta, Read),
+            (Role::Saved, Read),
+            (Role::Mean, Read),
+            (Role::Variance, Read),
+        ];
+        const DIFFERENTIATED: &[(Role, Access)] = &[
+            (Role::X, Read),
+            (Role::GradOutput, Read),
+            (Role::Residual, Read),
+            (Role::Y, Read),
+            (Role::Mask, Read),
+        ];
+        const INPUT_GRADIENTS: &[(Role, Access)] =
+            &[(Role::GradInput, Write), (Role::GradResidual, Write)];
+        const PARAMETER_GRADIENTS: &[(Role, Access)] =
+            &[(Role::GradGamma, Write), (Role::GradBeta, Write)];
+        const GIVEN_GRADIENTS: &[(Role, Access)] =
+            &[(Role::GradGamma, Read), (Role::GradBeta, Read)];
+        const PARTS: &[(Role, Access)] = &[(Role::Partials, Read), (Role::Shards, Read)];
+        const TO_PARTIALS: &[(Role, Access)] = &[(Role::Partials, Write)];
+        const TO_COEFFICIENTS: &[(Role, Access)] = &[(Role::Coefficients, Write)];
+        const FROM_COEFFICIENTS: &[(Role, Access)] = &[(Role::Coefficients, Read)];
         match self {
-            Self::Statistics => &[(Role::X, Read), (Role::Partials, Write)],
-            Self::Merge => &[
-                (Role::Partials, Read),
-                (Role::Shards, Read),
-                (Role::Moments, Write),
-            ],
-            Self::Coefficients => &[
-                (Role::X, Read),
-                (Role::Gamma, Read),
-                (Role::Beta, Read),
-                (Role::Running, Write),
-                (Role::Saved, Write),
-                (Role::Coefficients, Write),
-            ],
-            Self::Finalize => &[
-                (Role::Partials, Read),
-                (Role::Shards, Read),
-                (Role::Gamma, Read),
-                (Role::Beta, Read),
-                (Role::Running, Write),
-                (Role::Saved, Write),
-                (Role::Coefficients, Write),
-            ],
-            Self::Normalize => &[
-                (Role::X, Read),
-                (Role::Residual, Read),
-                (Role::Y, Write),
-                (Role::Coefficients, Read),
-            ],
+            Self::Statistics => &[&[(Role::X, Read)], TO_PARTIALS],
+            Self::Merge => &[PARTS, &[(Role::Moments, Write)]],
+            Self::Coefficients => &[&[(Role::X, Read)], AFFINE, STATE, TO_COEFFICIENTS],
+            Self::Finalize => &[PARTS, AFFINE, STATE, TO_COEFFICIENTS],
+            Self::Normalize => &[NORMALIZED, FROM_COEFFICIENTS],
             Self::NormalizeGiven => &[
-                (Role::X, Read),
-                (Role::Residual, Read),
-                (Role::Y, Write),
-                (Role::Gamma, Read),
-                (Role::Beta, Read),
-                (Role::Mean, Read),
-                (Role::Variance, Read),
+                NORMALIZED,
+                AFFINE,
+                &[(Role::Mean, Read), (Role::Variance, Read)],
             ],
-            Self::Fused => &[
-                (Role::X, Read),
-                (Role::Residual, Read),
-                (Role::Y, Write),
-                (Role::Gamma, Read),
-                (Role::Beta, Read),
-                (Role::Running, Write),
-                (Role::Saved, Write),
-            ],
-            Self::Mask => &[(Role::Y, Read), (Role::Mask, Write)],
-            Self::GradientSums => &[
-                (Role::X, Read),
-                (Role::GradOutput, Read),
-                (Role::Residual, Read),
-                (Role::Y, Read),
-                (Role::Mask, Read),
-                (Role::Gamma, Read),
-                (Role::Beta, Read),
-                (Role::Saved, Read),
-                (Role::Mean, Read),
-                (Role::Variance, Read),
-                (Role::Partials, Write),
-            ],
+            Self::Fused => &[NORMALIZED, AFFINE, STATE],
+            Self::Mask => &[&[(Role::Y, Read), (Role::Mask, Write)]],
+            Self::GradientSums => &[DIFFERENTIATED, NORMALIZED_BY, TO_PARTIALS],
             Self::GradientCoefficients => &[
-                (Role::X, Read),
-                (Role::GradOutput, Read),
-                (Role::Residual, Read),
-                (Role::Y, Read),
-                (Role::Mask, Read),
-                (Role::Gamma, Read),
-                (Role::Beta, Read),
-                (Role::Saved, Read),
-                (Role::Mean, Read),
-                (Role::Variance, Read),
-                (Role::GradGamma, Write),
-                (Role::GradBeta, Write),
-                (Role::Coefficients, Write),
+                DIFFERENTIATED,
+                NORMALIZED_BY,
+                PARAMETER_GRADIENTS,
+                TO_COEFFICIENTS,
             ],
             Self::GradientFinalize => &[
-                (Role::Partials, Read),
-                (Role::Gamma, Read),
-                (Role::Beta, Read),
-                (Role::Saved, Read),
-                (Role::Mean, Read),
-                (Role::Variance, Read),
-                (Role::GradGamma, Write),
-                (Role::GradBeta, Write),
-                (Role::Coefficients, Write),
+                &[(Role::Partials, Read)],
+                NORMALIZED_BY,
+                PARAMETER_GRADIENTS,
+                TO_COEFFICIENTS,
             ],
-            Self::GivenGradients => &[
-                (Role::Gamma, Read),
-                (Role::Beta, Read),
-                (Role::Saved, Read),
-                (Role::Mean, Read),
-                (Role::Variance, Read),
-                (Role::GradGamma, Read),
-                (Role::GradBeta, Read),
-                (Role::Coefficients, Write),
-            ],
-            Self::GradientInput => &[
-                (Role::X, Read),
-                (Role::GradOutput, Read),
-                (Role::Residual, Read),
-                (Role::Y, Read),
-                (Role::Mask, Read),
-                (Role::GradInput, Write),
-                (Role::GradResidual, Write),
-                (Role::Coefficients, Read),
-            ],
+            Self::GivenGradients => &[NORMALIZED_BY, GIVEN_GRADIENTS, TO_COEFFICIENTS],
+            Self::GradientInput => &[DIFFERENTIATED, INPUT_GRADIENTS, FROM_COEFFICIENTS],
             Self::GradientFused => &[
-                (Role::X, Read),
-                (Role::GradOutput, Read),
-                (Role::Residual, Read),
-                (Role::Y, Read),
-                (Role::Mask, Read),
-                (Role::GradInput, Write),
-                (Role::GradResidual, Write),
-                (Role::Gamma, Read),
-                (Role::Beta, Read),
-                (Role::Saved, Read),
-                (Role::Mean, Read),
-                (Role::Variance, Read),
-                (Role::GradGamma, Write),
-                (Role::GradBeta, Write),
+                DIFFERENTIATED,
+                INPUT_GRADIENTS,
+                NORMALIZED_BY,
+                PARAMETER_GRADIENTS,
             ],
         }
     }

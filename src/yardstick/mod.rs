@@ -30,6 +30,7 @@ use std::borrow::Cow;
 
 use thiserror::Error;
 
+use crate::kernels::layouts;
 use crate::limits::Limits;
 use crate::tensor::Tensor;
 
@@ -90,30 +91,8 @@ impl CopyKernel {
             label: Some("yardstick/copy"),
             source: wgpu::ShaderSource::Wgsl(Cow::Borrowed(SOURCE)),
         });
-        let entry = |binding, ty| wgpu::BindGroupLayoutEntry {
-            binding,
-            visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer {
-                ty,
-                has_dynamic_offset: false,
-                min_binding_size: None,
-            },
-            count: None,
-        };
-        let storage = |read_only| wgpu::BufferBindingType::Storage { read_only };
-        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: Some("yardstick/copy"),
-            entries: &[
-                entry(0, wgpu::BufferBindingType::Uniform),
-                entry(1, storage(true)),
-                entry(2, storage(false)),
-            ],
-        });
-        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some("yardstick/copy"),
-            bind_group_layouts: &[Some(&layout)],
-            immediate_size: 0,
-        });
+        let storage = [true, false].map(|read_only| wgpu::BufferBindingType::Storage { read_only });
+        let (layout, pipeline_layout) = layouts(device, "yardstick/copy", storage.into_iter());
         let pipeline = |access: Access| {
             device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
                 label: Some("yardstick/copy"),

@@ -1,11 +1,123 @@
 //! What property tests draw cases from, and the branches of plans in words.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+
 use proptest::prelude::*;
 use proptest::sample::select;
-use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
-use wgpu_batchnorm::{Team, Tuning};
+use proptest::test_runner::{RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use wgpu_batchnorm::{BindError, DispatchInfo, PlanError, Team, Tuning};
 
-use super::{Refusal, with_subgroups};
+use super::{Device, Refusal, bare, with_subgroups};
+
+/// Branches of plans, in words.
+pub type Branches = BTreeSet<String>;
+
+/// What a case finds on its device.
+#[derive(Clone, Debug, Default)]
+pub struct Room {
+    pub subgroups: bool,
+    /// Bytes of a binding.
+    bindings: Option<u64>,
+    /// Workgroups per dimension.
+    dimension: Option<u32>,
+}
+
+/// Default limits, or some far below them: bindings of so many bytes.
+pub fn room(small: bool, bindings: &'static [u64]) -> impl Strategy<Value = Room> {
+    let limits = if small {
+        (
+            select(bindings).prop_map(Some),
+            select(vec![Some(7u32), Some(2), None]),
+        )
+            .boxed()
+    } else {
+        Just((None, None)).boxed()
+    };
+    (any::<bool>(), limits).prop_map(|(subgroups, (bindings, dimension))| Room {
+        subgroups,
+        bindings,
+        dimension,
+    })
+}
+
+impl Room {
+    pub fn device(&self) -> Device {
+        let device = if self.subgroups {
+            with_subgroups()
+        } else {
+            bare()
+        };
+        if self.bindings.is_none() && self.dimension.is_none() {
+            return device.clone();
+        }
+        device.limited(|limits| {
+            limits.binding_bytes = self.bindings.unwrap_or(limits.binding_bytes);
+            limits.workgroups_per_dimension =
+                self.dimension.unwrap_or(limits.workgroups_per_dimension);
+        })
+    }
+
+    /// Whether a refusal is for lack of room, and there is as little as it says. `vectors` are the bytes of the longest
+    /// packed vectors.
+    pub fn explains(&self, refusal: &Refusal, vectors: u64, pooled: bool) -> bool {
+        let small = self.bindings.is_some();
+        match refusal {
+            Refusal::Plan(PlanError::Channels { needed, limit, .. }) => {
+                needed > limit && small && vectors + 256 >= *needed
+            }
+            Refusal::Plan(PlanError::Limit { given, needed, .. }) => needed > given && small,
+            Refusal::Bind(BindError::Apart { needed, limit, .. }) => {
+                needed > limit && small && pooled
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a dispatch has a part of tensors of so many bytes.
+    pub fn is_window(&self, dispatch: &DispatchInfo, bytes: u64) -> bool {
+        let is_finalize = format!("{:?}", dispatch.stage).contains("Finalize");
+        let is_cut = self.bindings.is_some_and(|limit| bytes > limit);
+        is_cut && !is_finalize && dispatch.window_bytes < bytes
+    }
+
+    /// The branches that any dispatch over tensors of so many bytes takes.
+    pub fn branches(&self, dispatch: &DispatchInfo, bytes: u64) -> Branches {
+        let (stage, walk, combine) = (dispatch.stage, dispatch.walk, dispatch.combine);
+        let name = format!("{stage:?} by {walk:?}");
+        let taken = [
+            (format!("{name}, {combine:?}"), true),
+            (format!("{name}, width {}", dispatch.width), true),
+            (format!("{name}, a window"), self.is_window(dispatch, bytes)),
+            (format!("{name}, a folded grid"), dispatch.grid[1] > 1),
+            (
+                format!("{stage:?}, a cut grid"),
+                dispatch.first_workgroup > 0,
+            ),
+        ];
+        let taken = taken.into_iter().filter(|(_, taken)| *taken);
+        taken.map(|(branch, _)| branch).collect()
+    }
+}
+
+/// Checks so many cases; the branches that they took.
+pub fn run_any<C: Debug>(
+    mut runner: TestRunner,
+    cases: &impl Strategy<Value = C>,
+    check: impl Fn(&C) -> Result<Branches, String>,
+) -> Branches {
+    let taken = RefCell::new(Branches::new());
+    let outcome = runner.run(cases, |case| {
+        let branches = check(&case).map_err(TestCaseError::fail)?;
+        taken.borrow_mut().extend(branches);
+        Ok(())
+    });
+    if let Err(error) = outcome {
+        panic!("{error}");
+    }
+    taken.into_inner()
+}
 
 /// Outer, channels, inner.
 pub fn sizes() -> impl Strategy<Value = (u64, u64, u64)> {

@@ -93,21 +93,13 @@ impl Elements {
     }
 }
 
-/// Activations by their names; the leaky one with PyTorch's slope.
-const ACTIVATIONS: [Activation; 7] = [
-    Activation::None,
-    Activation::Relu,
-    Activation::LeakyRelu { slope: 0.01 },
-    Activation::Relu6,
-    Activation::Silu,
-    Activation::Gelu,
-    Activation::GeluTanh,
-];
+/// PyTorch's slope of leaky ReLU.
+const PYTORCH_SLOPE: f32 = 0.01;
 
 /// Reads the name of an activation.
 pub fn activation_parser() -> impl TypedValueParser<Value = Activation> {
-    PossibleValuesParser::new(ACTIVATIONS.map(Activation::name)).map(|name| {
-        let named = ACTIVATIONS
+    PossibleValuesParser::new(Activation::all(PYTORCH_SLOPE).map(Activation::name)).map(|name| {
+        let named = Activation::all(PYTORCH_SLOPE)
             .into_iter()
             .find(|activation| activation.name() == name);
         named.expect("the parser knows these names only")
@@ -200,7 +192,8 @@ mod tests {
 
     #[test]
     fn every_activation_has_its_name() {
-        let names: std::collections::HashSet<_> = ACTIVATIONS.map(Activation::name).into();
-        assert_eq!(names.len(), ACTIVATIONS.len());
+        let names: std::collections::HashSet<_> =
+            Activation::all(PYTORCH_SLOPE).map(Activation::name).into();
+        assert_eq!(names.len(), Activation::all(PYTORCH_SLOPE).len());
     }
 }

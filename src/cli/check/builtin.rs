@@ -3,6 +3,7 @@
 use std::fmt;
 
 use anyhow::{Context, Result};
+use comfy_table::Row;
 use wgpu_batchnorm::{Activation, Derivative, Element, Running, RunningVariance, Update};
 
 use super::report::{Checked, Compared};
@@ -221,6 +222,18 @@ fn hard(
     print(&lines(backward).join("\n"))
 }
 
+/// A row: the largest errors of training and inference.
+fn errors_row(name: String, layout: Layout, [training, inference]: [Errors; 2]) -> Row {
+    let cells = [
+        name,
+        layout.to_string(),
+        error_digits(training.forward),
+        error_digits(inference.forward),
+        error_digits(training.max(inference).backward),
+    ];
+    row(cells, 2)
+}
+
 /// The odd shapes, in training and inference, at changing offsets with changing features.
 fn sweep(device: &Device, full: bool, checked: &mut Vec<Checked>) -> Result<()> {
     let shapes: Vec<_> = SWEEP
@@ -251,14 +264,7 @@ fn sweep(device: &Device, full: bool, checked: &mut Vec<Checked>) -> Result<()> 
                 *largest = largest.max(step(checked, device, &problem, sizes, placement, name)?);
             }
         }
-        let cells = [
-            shape.to_string(),
-            layout.to_string(),
-            error_digits(largest[0].forward),
-            error_digits(largest[1].forward),
-            error_digits(largest[0].max(largest[1]).backward),
-        ];
-        table.add_row(row(cells, 2));
+        table.add_row(errors_row(shape.to_string(), layout, largest));
         bar.inc(1);
     }
     bar.finish_and_clear();
@@ -292,16 +298,9 @@ impl fmt::Display for Fused {
     }
 }
 
-const LEAKY: Activation = Activation::LeakyRelu { slope: 0.125 };
-const ACTIVATIONS: [Activation; 7] = [
-    Activation::None,
-    Activation::Relu,
-    LEAKY,
-    Activation::Relu6,
-    Activation::Silu,
-    Activation::Gelu,
-    Activation::GeluTanh,
-];
+/// A power of two: products with it are exact.
+const SLOPE: f32 = 0.125;
+const LEAKY: Activation = Activation::LeakyRelu { slope: SLOPE };
 
 impl Fused {
     const fn new(
@@ -337,7 +336,7 @@ impl Fused {
     fn all() -> Vec<Self> {
         let mut all = Vec::new();
         for element in Element::ALL {
-            for activation in ACTIVATIONS {
+            for activation in Activation::all(SLOPE) {
                 for residual in [false, true] {
                     for derivative in [Derivative::Input, Derivative::Output, Derivative::Mask] {
                         let differs =
@@ -426,14 +425,7 @@ fn fused(device: &Device, full: bool, checked: &mut Vec<Checked>) -> Result<()> 
                     *largest = largest.max(errors);
                 }
             }
-            let cells = [
-                fused.to_string(),
-                layout.to_string(),
-                error_digits(largest[0].forward),
-                error_digits(largest[1].forward),
-                error_digits(largest[0].max(largest[1]).backward),
-            ];
-            table.add_row(row(cells, 2));
+            table.add_row(errors_row(fused.to_string(), layout, largest));
         }
         bar.inc(1);
     }

@@ -33,7 +33,7 @@ const SHAPES: [(Layout, &[usize]); 9] = [
 ];
 
 const LEGEND: &str = "\
-path        fused: statistics and result in one dispatch
+path        fused: statistics (or a gradient's sums) and result in one dispatch
             whole: the statistics of whole channels, then the result
             split: the statistics of parts of channels, finalize, the result
             given: the result alone, from given statistics
@@ -98,7 +98,7 @@ pub fn run(arguments: &Arguments, choice: &AdapterChoice) -> Result<Verdict> {
         let mut paths = Vec::new();
         if let Some(limits) = facts.plan_limits() {
             for (layout, sizes) in &shapes {
-                paths.extend(Path::both(limits, *layout, sizes)?);
+                paths.extend(Path::all(limits, *layout, sizes)?);
             }
         }
         adapters.push(Adapter {

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 use wgpu_batchnorm::{
-    Combine, DispatchInfo, Inference, Limits, Plan, PlanError, Shape, ShapeError, Stage, Team,
-    Training, Tuning, Walk,
+    Backward, Combine, DispatchInfo, Inference, Limits, Plan, PlanError, Shape, ShapeError, Stage,
+    Team, Training, Tuning, Walk,
 };
 
 use super::facts::bytes;
@@ -59,44 +59,47 @@ pub enum Operation {
     Training,
     /// By given ones.
     Inference,
+    /// The gradients of what training computes.
+    Backward,
 }
 
 impl Operation {
+    const ALL: [Self; 3] = [Self::Training, Self::Inference, Self::Backward];
+
     fn plan(self, limits: &Limits, shape: Shape) -> Result<Plan, PlanError> {
         match self {
             Self::Training => Plan::training(limits, shape, &Training::default()),
             Self::Inference => Plan::inference(limits, shape, &Inference::default()),
+            Self::Backward => Plan::backward(limits, shape, &Backward::default()),
         }
     }
 }
 
 impl Path {
-    /// Training and inference of a shape.
-    pub fn both(limits: &Limits, layout: Layout, sizes: &Sizes) -> Result<[Self; 2], ShapeError> {
+    /// Every step of a shape: training, inference and the backward pass.
+    pub fn all(limits: &Limits, layout: Layout, sizes: &Sizes) -> Result<[Self; 3], ShapeError> {
         let shape = sizes.shape(layout)?;
-        Ok(
-            [Operation::Training, Operation::Inference].map(|operation| {
-                let empty = Self {
-                    shape: sizes.clone(),
-                    layout,
-                    operation,
-                    path: "none",
-                    team: "none",
-                    walk: "none",
-                    windows: 0,
-                    workspace_bytes: 0,
-                    dispatches: Vec::new(),
-                    why: Vec::new(),
-                };
-                match operation.plan(limits, shape) {
-                    Ok(plan) => empty.planned(limits, &plan),
-                    Err(error) => Self {
-                        why: vec![format!("It cannot run: {error}.")],
-                        ..empty
-                    },
-                }
-            }),
-        )
+        Ok(Operation::ALL.map(|operation| {
+            let empty = Self {
+                shape: sizes.clone(),
+                layout,
+                operation,
+                path: "none",
+                team: "none",
+                walk: "none",
+                windows: 0,
+                workspace_bytes: 0,
+                dispatches: Vec::new(),
+                why: Vec::new(),
+            };
+            match operation.plan(limits, shape) {
+                Ok(plan) => empty.planned(limits, &plan),
+                Err(error) => Self {
+                    why: vec![format!("It cannot run: {error}.")],
+                    ..empty
+                },
+            }
+        }))
     }
 
     fn planned(self, limits: &Limits, plan: &Plan) -> Self {
@@ -132,6 +135,7 @@ impl Path {
         let operation = match self.operation {
             Operation::Training => "train",
             Operation::Inference => "infer",
+            Operation::Backward => "back",
         };
         [
             self.shape.to_string(),
@@ -151,8 +155,8 @@ fn path(plan: &Plan) -> &'static str {
     let first = plan.dispatches().next().map(|dispatch| dispatch.stage);
     match first {
         None => "none",
-        Some(Stage::Fused) => "fused",
-        Some(Stage::Coefficients) => "whole",
+        Some(Stage::Fused | Stage::GradientFused) => "fused",
+        Some(Stage::Coefficients | Stage::GradientCoefficients) => "whole",
         Some(Stage::NormalizeGiven) => "given",
         Some(_) => "split",
     }
@@ -192,7 +196,7 @@ fn why(limits: &Limits, plan: &Plan, first: &DispatchInfo, roomy: Option<&Plan>)
     }
     match path(plan) {
         "fused" => why.push(format!(
-            "{}: each {}, which normalizes it right after its statistics.",
+            "{}: each {}, which goes over it again right after the first time.",
             whole_channels(&tuning, plan, first),
             match tuning.team {
                 Team::Lane => "belongs to a lane",
@@ -205,7 +209,7 @@ fn why(limits: &Limits, plan: &Plan, first: &DispatchInfo, roomy: Option<&Plan>)
             bytes(tuning.fused_bytes)
         )),
         "split" if roomy_path.is_some_and(|roomy| roomy != "split") => why.push(format!(
-            "No binding of {binding} has whole channels: their statistics are merged from the windows'."
+            "No binding of {binding} has whole channels: what is gathered of each is merged from the windows'."
         )),
         "split" if keep_busy(&tuning, plan, first) => why.push(
             "There are channels enough to keep the adapter busy, but more values in each than a lane should walk: drivers \
@@ -341,8 +345,8 @@ mod tests {
     }
 
     fn training(limits: &Limits, sizes: &str, layout: Layout) -> Path {
-        let [training, _] =
-            Path::both(limits, layout, &sizes.parse().expect("sizes")).expect("a shape");
+        let [training, _, _] =
+            Path::all(limits, layout, &sizes.parse().expect("sizes")).expect("a shape");
         training
     }
 
@@ -426,7 +430,7 @@ mod tests {
 
     #[test]
     fn inference_needs_no_statistics() {
-        let [_, inference] = Path::both(
+        let [_, inference, _] = Path::all(
             &gpu(None),
             Layout::ChannelsFirst,
             &"32x64x56x56".parse().expect("sizes"),
@@ -434,6 +438,27 @@ mod tests {
         .expect("a shape");
         assert_eq!((inference.path, inference.dispatches.len()), ("given", 1));
         assert!(!inference.why.iter().any(|why| why.contains("combine")));
+    }
+
+    #[test]
+    fn the_backward_pass_has_its_path_too() {
+        let backward = |sizes: &str, layout| {
+            let sizes = sizes.parse().expect("sizes");
+            let [_, _, backward] = Path::all(&software(), layout, &sizes).expect("a shape");
+            backward
+        };
+        let fused = backward("8x4096x7x7", Layout::ChannelsFirst);
+        says(&fused, "fused", "lane", "right after the first time");
+        assert_eq!(fused.dispatches[0].stage, "backward/fused");
+        says(
+            &backward("512x4092", Layout::ChannelsLast),
+            "whole",
+            "lane",
+            "down one column",
+        );
+        let split = backward("32x3x512x512", Layout::ChannelsFirst);
+        says(&split, "split", "lane", "keep the adapter busy");
+        assert_eq!(split.dispatches.len(), 3);
     }
 
     #[test]

@@ -24,10 +24,24 @@ struct Case {
     c: f32,
 }
 
-/// What it answers: the fields of the shader's `Answers`.
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-#[repr(C)]
-struct Answers {
+/// What it answers, as a struct of Rust and of WGSL.
+macro_rules! answers {
+    ($($name:ident: $type:ident,)*) => {
+        #[derive(Clone, Copy, Debug, Pod, Zeroable)]
+        #[repr(C)]
+        struct Answers {
+            $($name: $type,)*
+        }
+
+        const ANSWERS_WGSL: &str = concat!(
+            "struct Answers {\n",
+            $("    ", stringify!($name), ": ", stringify!($type), ",\n",)*
+            "}\n\n",
+        );
+    };
+}
+
+answers! {
     remainder: f32,
     difference: f32,
     plain_remainder: f32,
@@ -115,7 +129,7 @@ impl Arithmetic {
         let all: Vec<Case> = cases.iter().flat_map(|(_, cases)| cases.clone()).collect();
         let answers: Vec<Answers> = probe::run(
             gpu,
-            include_str!("../../../shaders/probes/arithmetic.wgsl"),
+            &(ANSWERS_WGSL.to_owned() + include_str!("../../../shaders/probes/arithmetic.wgsl")),
             &[
                 Input::Uniform(&[0; 16]),
                 Input::Storage(bytemuck::cast_slice(&all)),

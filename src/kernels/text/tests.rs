@@ -91,23 +91,13 @@ fn kernels(stages: &[Stage], element: Element) -> Vec<Kernel> {
     kernels
 }
 
-const ACTIVATIONS: [Activation; 7] = [
-    Activation::None,
-    Activation::Relu,
-    Activation::LeakyRelu { slope: 0.01 },
-    Activation::Relu6,
-    Activation::Silu,
-    Activation::Gelu,
-    Activation::GeluTanh,
-];
-
 fn forward_needs(element: Element) -> Vec<Needs> {
     let bit = |bits: u32, n: u32| bits >> n & 1 == 1;
     let mut all = vec![
         Needs::moments(element, false),
         Needs::moments(element, true),
     ];
-    for activation in ACTIVATIONS {
+    for activation in Activation::all(0.01) {
         let some = if activation == Activation::None {
             0..32
         } else {
@@ -143,7 +133,7 @@ fn backward_needs(element: Element) -> Vec<Needs> {
     let mut all = vec![];
     let from = [Derivative::Input, Derivative::Output, Derivative::Mask];
     let gradients = [Gradient::Skip, Gradient::Write, Gradient::Add];
-    for activation in ACTIVATIONS {
+    for activation in Activation::all(0.01) {
         for derivative in from.into_iter().filter(|&d| activation.gradient_from(d)) {
             for residual in [false, true] {
                 // how they are written has nothing to do with the activation

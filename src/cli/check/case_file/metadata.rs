@@ -22,21 +22,8 @@ pub const METADATA: [&str; 8] = [
 /// The slope of leaky ReLU where a case does not say: PyTorch's.
 const DEFAULT_ALPHA: f32 = 0.01;
 
-/// The names of [`activations`].
+/// The names of [`Activation::all`].
 const ACTIVATION_NAMES: &str = "none, relu, leaky_relu, relu6, silu, gelu or gelu_tanh";
-
-/// All activations; leaky ReLU with this slope.
-const fn activations(slope: f32) -> [Activation; 7] {
-    [
-        Activation::None,
-        Activation::Relu,
-        Activation::LeakyRelu { slope },
-        Activation::Relu6,
-        Activation::Silu,
-        Activation::Gelu,
-        Activation::GeluTanh,
-    ]
-}
 
 /// What to normalize by.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -101,7 +88,7 @@ impl Metadata {
             number(text).filter(|slope: &f32| slope.is_finite())
         })?;
         let activation = value(texts, "activation", ACTIVATION_NAMES, |name| {
-            let mut all = activations(alpha.unwrap_or(DEFAULT_ALPHA)).into_iter();
+            let mut all = Activation::all(alpha.unwrap_or(DEFAULT_ALPHA)).into_iter();
             all.find(|activation| activation.name() == name)
         })?
         .unwrap_or(Activation::None);
