@@ -6,7 +6,7 @@ use super::*;
 use crate::data::Source;
 use crate::spec::{Activation, Architecture, Loss, Member, Norm, Optimizer};
 
-const STEPS: usize = 4;
+const STEPS: u32 = 4;
 
 /// What a value may be off by after a few steps, in units of the largest: a handful of roundings of f32 each.
 const TOLERANCE: f64 = 2e-6;
@@ -29,7 +29,7 @@ fn spec(optimizer: Optimizer) -> Spec {
         loss: Loss::CrossEntropy,
         optimizer,
         batch: 16,
-        steps: STEPS,
+        steps: STEPS as usize,
         members: [(3, 0.1), (4, 0.02), (5, 0.3)].map(member).to_vec(),
         evaluate_every: 1,
         evaluate: vec![],
@@ -47,7 +47,7 @@ struct Twin {
 }
 
 impl Twin {
-    fn step(&mut self, optimizer: Optimizer, step: usize, gradients: &[f32]) {
+    fn step(&mut self, optimizer: Optimizer, steps: i32, gradients: &[f32]) {
         let followed = self.values.iter_mut().zip(&mut self.moments);
         for (at, ((value, moment), &gradient)) in followed.zip(gradients).enumerate() {
             let (gradient, rate) = (f64::from(gradient), (self.rate)(at));
@@ -64,8 +64,8 @@ impl Twin {
                     let [momentum, decay, epsilon] = [momentum, decay, epsilon].map(f64::from);
                     moment.0 = momentum * moment.0 + (1.0 - momentum) * gradient;
                     moment.1 = decay * moment.1 + (1.0 - decay) * gradient * gradient;
-                    let mean = moment.0 / (1.0 - momentum.powi(step as i32 + 1));
-                    let square = moment.1 / (1.0 - decay.powi(step as i32 + 1));
+                    let mean = moment.0 / (1.0 - momentum.powi(steps));
+                    let square = moment.1 / (1.0 - decay.powi(steps));
                     *value -= rate * mean / (square.sqrt() + epsilon);
                 }
             }
@@ -126,7 +126,7 @@ fn values_follow_their_gradients_and_norms_are_those_of_the_gradients() {
                 (values, gradients, twin)
             })
             .collect();
-        for step in 0..STEPS {
+        for (step, steps) in (0..STEPS as usize).zip(1..) {
             let mut recorder = Recorder::new(&gpu);
             pollster::block_on(recorder.record(&run.gradient_works)).expect("recorded");
             if step % 2 == 0 {
@@ -153,7 +153,7 @@ fn values_follow_their_gradients_and_norms_are_those_of_the_gradients() {
                 }
             }
             for (_, gradients, twin) in &mut twins {
-                twin.step(optimizer, step, &read(gradients));
+                twin.step(optimizer, steps, &read(gradients));
             }
             pollster::block_on(recorder.record(&run.update_works)).expect("recorded");
             recorder.submit();
