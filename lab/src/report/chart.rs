@@ -99,7 +99,7 @@ impl Range {
         } else {
             ((first / step).floor() * step, (last / step).ceil() * step)
         };
-        let start = (low / step).ceil() as i64;
+        let start = (low / step - 1e-9).ceil() as i64;
         let end = (high / step + 1e-9).floor() as i64;
         Self {
             low,
@@ -133,7 +133,7 @@ fn label(scale: Scale, value: f64) -> String {
     } else if size >= 0.999 && (value - value.round()).abs() < 1e-6 {
         format!("{value:.0}")
     } else {
-        let decimals = (1.0 - size.log10().floor()).clamp(1.0, 6.0) as usize;
+        let decimals = (2.0 - size.log10().floor()).clamp(1.0, 6.0) as usize;
         let text = format!("{value:.decimals$}");
         text.trim_end_matches('0').trim_end_matches('.').to_owned()
     }
@@ -211,6 +211,21 @@ fn draw(series: &Series, x: &Range, y: &Range, scale: Scale) -> Drawn {
     drawn
 }
 
+/// The values that an axis has to show: means, and their bands as far as those are not much longer than all means together.
+fn shown(estimates: &[Estimate], scale: Scale) -> Vec<f64> {
+    let means = || estimates.iter().map(|estimate| estimate.effect);
+    let (low, high) = means().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), mean| {
+        (low.min(mean), high.max(mean))
+    });
+    let room = 2.0 * (high - low);
+    let ends = estimates.iter().flat_map(|estimate| estimate.interval);
+    let near = ends.map(|end| end.clamp(low - room, high + room));
+    match scale {
+        Scale::Linear if room >= 0.0 => means().chain(near).collect(),
+        Scale::Linear | Scale::Log | Scale::Share => means().collect(),
+    }
+}
+
 fn key(series: &Series) -> Markup {
     html! {
         svg.key-line width="26" height="10" aria-hidden="true" {
@@ -240,9 +255,7 @@ pub(super) fn figure(figure: &Figure) -> Markup {
         .flat_map(|series| series.estimates(figure.y.scale))
         .flatten()
         .collect();
-    // Bands of few seeds may be huge; what they are about is the means.
-    let means: Vec<f64> = estimates.iter().map(|estimate| estimate.effect).collect();
-    let y = Range::new(figure.y.scale, &means, 0, 6.0);
+    let y = Range::new(figure.y.scale, &shown(&estimates, figure.y.scale), 0, 6.0);
     let curves: Vec<(&Series, Drawn)> = figure
         .series
         .iter()
@@ -345,6 +358,7 @@ mod tests {
             (Scale::Log, 100.0, "100"),
             (Scale::Linear, -20.0, "-20"),
             (Scale::Linear, 0.05, "0.05"),
+            (Scale::Linear, 0.115, "0.115"),
             (Scale::Linear, 0.5, "0.5"),
             (Scale::Share, 0.2, "20%"),
         ] {
