@@ -41,10 +41,8 @@ async fn run() -> Result<()> {
     // The host is free meanwhile, and so is the queue.
     gpu.run("the next step", |pass| step.record(pass));
 
-    // Somebody has to poll the device until the copies are there. In a browser the page's own loop does. Natively these
-    // futures do: each time their executor polls them they poll the device, which waits for nothing, and ask to be polled
-    // again. So they end under any executor, at the price of keeping it busy. A program that has a thread to spare may have
-    // it wait in `Device::poll(PollType::wait_indefinitely())`.
+    // Somebody has to poll the device until the copies are there. In a browser the page's own loop does. Natively each of these
+    // futures has a thread wait for it, so that it ends under any executor and keeps none busy.
     let (y, state) = (y.await?, state.await?);
 
     println!("image 0, channel 0: {:6.3?}", &y[..4]);

@@ -359,9 +359,9 @@ impl Gpu {
     /// Before it returns the future, the call creates a staging buffer of the tensor's size and submits a copy to it: what
     /// was submitted before is in the values, what comes after is not. An empty tensor submits nothing.
     ///
-    /// In a browser the page polls the device. Natively the future does: each time it is polled it polls the device without
-    /// waiting and asks to be polled again, so that it ends under any executor, but keeps one busy until the device is
-    /// done. A thread that has nothing else to do waits in [`Gpu::blocking_download`] instead.
+    /// In a browser the page polls the device. Natively the future has a thread of its own do so, from when it is first polled
+    /// until the device is done: it ends under any executor, and keeps none busy. A thread that has nothing else to do
+    /// waits in [`Gpu::blocking_download`] instead.
     ///
     /// # Errors
     /// [`TransferError`]: a tensor outside its buffer, at an offset that is no multiple of 4, in a buffer without `COPY_SRC`,

@@ -142,8 +142,8 @@
 //! [`Gpu`] and [`Layer`] submit a copy and wait for it. [`Step::record`] sets the pass's pipeline and bind group 0.
 //!
 //! What waits comes twice: as a future ([`Gpu::request`], [`Plan::bind_checked`], [`Gpu::download`], [`Layer::read`]), and
-//! natively as a call that blocks. The futures run under any executor, in a browser too; those that read back poll the
-//! device themselves, as [`Gpu::download`] says.
+//! natively as a call that blocks. The futures run under any executor, in a browser too; those that read back see to
+//! it that the device is polled, as [`Gpu::download`] says.
 //!
 //! # Vectors per channel
 //!

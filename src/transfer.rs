@@ -234,9 +234,12 @@ impl<T: Pod> Readback<T> {
         })
     }
 
-    /// The bytes of each tensor as values. Natively the future polls the device whenever it is polled itself, and asks
-    /// to be polled again.
+    /// The bytes of each tensor as values. Natively a thread waits for the copies, so that nothing keeps the executor busy.
     pub(crate) async fn finish(self) -> Result<Vec<Vec<T>>, TransferError> {
+        #[cfg(not(target_family = "wasm"))]
+        if let Some(submission) = self.submission.clone() {
+            done(&self.device, submission).await?;
+        }
         let mut values = Vec::with_capacity(self.parts.len());
         for part in &self.parts {
             values.push(match part {
@@ -252,12 +255,9 @@ impl<T: Pod> Readback<T> {
 
     /// The bytes of each tensor as values; blocks the thread until the copy is done.
     #[cfg(not(target_family = "wasm"))]
-    pub(crate) fn wait(self) -> Result<Vec<Vec<T>>, TransferError> {
-        if let Some(submission) = &self.submission {
-            self.device.poll(wgpu::PollType::Wait {
-                submission_index: Some(submission.clone()),
-                timeout: None,
-            })?;
+    pub(crate) fn wait(mut self) -> Result<Vec<Vec<T>>, TransferError> {
+        if let Some(submission) = self.submission.take() {
+            self.device.poll(until(submission))?;
         }
         pollster::block_on(self.finish())
     }
@@ -289,6 +289,36 @@ fn check_source<T>(tensor: &Tensor<'_>) -> Result<(), TransferError> {
     }
     if value == 0 || !bytes.is_multiple_of(value as u64) {
         return Err(TransferError::Value { bytes, value });
+    }
+    Ok(())
+}
+
+#[cfg(not(target_family = "wasm"))]
+const fn until(submission: wgpu::SubmissionIndex) -> wgpu::PollType {
+    wgpu::PollType::Wait {
+        submission_index: Some(submission),
+        timeout: None,
+    }
+}
+
+/// Waits until a submission is done and wgpu has called back, on a thread that ends with it.
+#[cfg(not(target_family = "wasm"))]
+async fn done(
+    device: &wgpu::Device,
+    submission: wgpu::SubmissionIndex,
+) -> Result<(), TransferError> {
+    let (sender, receiver) = oneshot_channel();
+    let device = device.clone();
+    let wait = move || {
+        // Sending fails only where the receiver is gone: nobody waits any more.
+        let _ = sender.send(device.poll(until(submission)));
+    };
+    let thread = std::thread::Builder::new().name("wgpu-batchnorm".into());
+    // Where no thread can be had, [`mapped`] polls.
+    if thread.spawn(wait).is_ok()
+        && let Some(result) = receiver.receive().await
+    {
+        result?;
     }
     Ok(())
 }

@@ -43,6 +43,38 @@ fn the_asynchronous_download_ends_though_nobody_else_polls() {
 }
 
 #[test]
+fn a_download_keeps_no_executor_busy() {
+    use std::future::Future;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Poll, Wake, Waker};
+
+    struct Wakes(AtomicUsize, std::thread::Thread);
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            self.1.unpark();
+        }
+    }
+
+    let gpu = gpu();
+    let buffer = gpu.zeros(1 << 22, "x").expect("a buffer");
+    let mut download = std::pin::pin!(gpu.download::<u32>(Tensor::whole(&buffer)));
+    let wakes = Arc::new(Wakes(AtomicUsize::new(0), std::thread::current()));
+    let waker = Waker::from(Arc::clone(&wakes));
+    let values = loop {
+        match download.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(values) => break values.expect("download"),
+            Poll::Pending => std::thread::park(),
+        }
+    };
+    assert_eq!(values.len(), 1 << 22);
+    // One when the device is done, and one for the mapping should it come after.
+    let wakes = wakes.0.load(Ordering::Relaxed);
+    assert!(wakes <= 2, "polled {wakes} times");
+}
+
+#[test]
 fn a_download_sees_what_was_submitted_before_the_call_and_nothing_after() {
     let gpu = gpu();
     let buffer = gpu.upload(&[1u32], "x").expect("upload");

@@ -50,7 +50,10 @@ fn cargo(arguments: &[&str]) -> String {
 fn package() -> Value {
     let metadata = cargo(&["metadata", "--no-deps", "--format-version", "1"]);
     let metadata: Value = serde_json::from_str(&metadata).expect("cargo prints JSON");
-    metadata["packages"][0].clone()
+    let packages = metadata["packages"].as_array().expect("a list");
+    // The other one is the lab.
+    let package = packages.iter().find(|one| one["name"] == "wgpu-batchnorm");
+    package.expect("this crate").clone()
 }
 
 /// The crates that one who depends on the library alone compiles; those it names itself, or all of them.

@@ -9,8 +9,7 @@ use wgpu_batchnorm::{
     Buffers, Derivative, DeviceLimits, Gpu, GpuOptions, Kernels, Packed, Plan, Step, Tensor, wgpu,
 };
 
-use super::NO_DEVICE;
-use super::adapter::AdapterChoice;
+use super::adapter::{AdapterChoice, NO_DEVICE};
 use super::output::{driver, exit, print_error};
 use super::placed::Placed;
 use super::problem::{Gradients, Problem, Solution, State, Statistics};

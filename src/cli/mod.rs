@@ -22,9 +22,8 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use serde::Serialize;
-use wgpu_batchnorm::GpuError;
 
-use adapter::{AdapterChoice, AdapterError};
+use adapter::AdapterChoice;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,9 +51,6 @@ Exit codes:
   2  something could not be run: a wrong flag, a broken file, a shape that does not fit
   3  there is no such adapter, or it makes no device
 A command that is stopped (Ctrl-C) ends by the signal, and leaves no half-written file.";
-
-/// The exit code where there is nothing to run on.
-const NO_DEVICE: u8 = 3;
 
 /// Batch normalization on the GPU: how fast it is, and whether it is right.
 #[derive(Debug, Parser)]
@@ -139,14 +135,8 @@ fn run(line: &CommandLine) -> Result<Verdict> {
 
 /// What the command ends with where it could not run.
 fn exit_code(error: &anyhow::Error) -> ExitCode {
-    let has_no_device = error.chain().any(|cause| {
-        let usage = cause
-            .downcast_ref::<AdapterError>()
-            .map(AdapterError::is_usage);
-        usage == Some(false) || cause.is::<GpuError>()
-    });
-    if has_no_device {
-        ExitCode::from(NO_DEVICE)
+    if adapter::is_missing(error) {
+        ExitCode::from(adapter::NO_DEVICE)
     } else {
         Verdict::Broken.into()
     }

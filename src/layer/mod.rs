@@ -363,8 +363,8 @@ impl Layer {
     /// Reads the layer back, bit for bit.
     ///
     /// Before it returns the future, the call creates staging buffers and submits a copy: the state is that of what was
-    /// submitted before. Natively the future polls the device whenever it is polled itself and keeps its executor busy
-    /// until the device is done, as [`Gpu::download`](crate::Gpu::download) says.
+    /// submitted before. Natively a thread of the future's own waits for the device, as
+    /// [`Gpu::download`](crate::Gpu::download) says.
     ///
     /// # Errors
     /// [`LayerError::BatchesDiffer`] where something has written different numbers of batches into the channels,

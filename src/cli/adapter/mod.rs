@@ -7,7 +7,10 @@ use clap::builder::{
     NonEmptyStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser,
 };
 use thiserror::Error;
-use wgpu_batchnorm::wgpu;
+use wgpu_batchnorm::{GpuError, wgpu};
+
+/// The exit code where there is nothing to run on.
+pub const NO_DEVICE: u8 = 3;
 
 const NAME_VARIABLE: &str = "WGPU_ADAPTER_NAME";
 
@@ -62,6 +65,16 @@ impl AdapterError {
     pub const fn is_usage(&self) -> bool {
         matches!(self, Self::Ambiguous { .. })
     }
+}
+
+/// Whether a command could not run because there is nothing to run on.
+pub fn is_missing(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let usage = cause
+            .downcast_ref::<AdapterError>()
+            .map(AdapterError::is_usage);
+        usage == Some(false) || cause.is::<GpuError>()
+    })
 }
 
 fn through(backends: wgpu::Backends) -> String {
