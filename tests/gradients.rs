@@ -334,3 +334,30 @@ fn shapes_take_the_walks_that_they_are_for() {
         ]
     );
 }
+
+/// Where x is NaN the activation's gradient is the reference's: ReLU and ReLU6 let it pass, leaky ReLU takes its slope.
+#[test]
+fn at_a_nan_the_gradient_is_that_of_the_reference() {
+    for activation in [
+        Activation::Relu,
+        Activation::Relu6,
+        Activation::LeakyRelu { slope: 0.25 },
+    ] {
+        let mut step = LayerStep::new(shape(4, 4, 8), activation, 6)
+            .with(|options| {
+                options
+                    .statistics(Statistics::Fixed)
+                    .grad_gamma(Gradient::Skip)
+            })
+            .prepared();
+        step.x[9] = f32::NAN;
+        let exact = step.exact().input[9];
+        assert!(exact != 0.0 && exact.is_finite());
+        let outcome = step.solve(bare()).expect("a step that can be computed");
+        let dx = f64::from(outcome.input.expect("it is written")[9]);
+        assert!(
+            (dx - exact).abs() <= 1e-6 * exact.abs(),
+            "{dx} for {exact}: {step}"
+        );
+    }
+}

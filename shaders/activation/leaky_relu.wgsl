@@ -1,6 +1,6 @@
-// z where it is positive, else SLOPE * z.
+// z where it is positive, else SLOPE * z; a NaN is not positive.
 fn passes(z: V) -> B {
-    return !(z <= V(0.0));
+    return z > V(0.0);
 }
 
 fn blocked(v: V) -> V {
