@@ -38,7 +38,11 @@ fn info_lists_adapters_limits_and_paths() {
         {
             continue;
         }
-        for path in adapter["paths"].as_array().expect("paths") {
+        let paths = adapter["paths"].as_array().expect("paths");
+        for operation in ["training", "inference", "backward"] {
+            assert!(paths.iter().any(|path| path["operation"] == operation));
+        }
+        for path in paths {
             assert!(
                 !path["why"].as_array().expect("reasons").is_empty(),
                 "{path}"
@@ -49,15 +53,19 @@ fn info_lists_adapters_limits_and_paths() {
             let stages = dispatches
                 .iter()
                 .map(|dispatch| dispatch["stage"].as_str().expect("a stage"));
-            let expected = match path["path"].as_str().expect("a word") {
-                "fused" => &["forward/fused"][..],
-                "whole" => &["forward/coefficients", "forward/normalize"],
-                "given" => &["forward/normalize"],
-                _ => &[
+            let backward = path["operation"] == "backward";
+            let expected = match (path["path"].as_str().expect("a word"), backward) {
+                ("fused", false) => &["forward/fused"][..],
+                ("whole", false) => &["forward/coefficients", "forward/normalize"],
+                ("given", false) => &["forward/normalize"],
+                (_, false) => &[
                     "forward/statistics",
                     "forward/finalize",
                     "forward/normalize",
                 ],
+                ("fused", true) => &["backward/fused"],
+                ("whole", true) => &["backward/coefficients", "backward/input"],
+                (_, true) => &["backward/sums", "backward/finalize", "backward/input"],
             };
             let mut stages: Vec<_> = stages.collect();
             stages.dedup();
