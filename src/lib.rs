@@ -184,12 +184,12 @@
 //!
 //! | library | inference | training forward | forward + backward | error, training | error, inference |
 //! | --- | --- | --- | --- | --- | --- |
-//! | Burn | 6.0x to 90x | 11x to 82x | 12x to 41x | 1.98 | 1.7e-7 |
-//! | ONNX Runtime WebGPU | 15x to 72x | - | - | - | 1.7e-7 |
-//! | ONNX Runtime WebGPU, NCHW | 4.1x to 12x | - | - | - | 1.7e-7 |
-//! | TensorFlow.js WebGPU | 19x to 70x | 76x to 259x | 108x to 200x | 1.00 | 0.0550 |
-//! | PyTorch CPU | 0.70x to 4.4x | 1.7x to 14x | 1.3x to 6.4x | 11.5 | 10.0 |
-//! | ONNX Runtime CPU | 0.84x to 1.9x | 0.78x to 1.4x | - | 1.98 | 0.0550 |
+//! | Burn | 8.8x to 72x | 13x to 69x | 12x to 54x | 1.98 | 1.7e-7 |
+//! | ONNX Runtime WebGPU | 19x to 53x | - | - | - | 1.7e-7 |
+//! | ONNX Runtime WebGPU, NCHW | 3.9x to 12x | - | - | - | 1.7e-7 |
+//! | TensorFlow.js WebGPU | 24x to 43x | 85x to 102x | 120x to 174x | 1.00 | 0.0550 |
+//! | PyTorch CPU | 0.74x to 1.4x | 0.70x to 3.7x | 0.60x to 3.1x | 11.5 | 10.0 |
+//! | ONNX Runtime CPU | 0.95x to 1.5x | 0.61x to 1.7x | - | 1.98 | 0.0550 |
 //! | wgpu-batchnorm GPU | 1 | 1 | 1 | 3.6e-7 | 1.7e-7 |
 //! | wgpu-batchnorm CPU | 1 | 1 | 1 | 3.4e-7 | 1.5e-7 |
 //! <!-- end -->
