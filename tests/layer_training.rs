@@ -199,14 +199,10 @@ fn each_librarys_momentum_moves_the_running_statistics_as_that_library_does() {
     }
 }
 
-#[test]
-fn layers_of_every_kind_go_back() {
-    let gpu = gpu();
-    let kernels = Kernels::new(gpu.device());
-    let batches = batches();
-    let (x, dy) = (&batches[0], &batches[1]);
+/// A layer of each kind, with or without gamma, beta and running statistics: its options, and the state that it has.
+fn layers(gpu: &Gpu) -> impl Iterator<Item = (Layer, LayerOptions, LayerState)> {
     let state = LayerState::load(PYTORCH, "model.stem.1.").expect("the file");
-    for kind in 0..8 {
+    (0..8).map(move |kind| {
         let options = LayerOptions::default()
             .epsilon(1e-3)
             .gamma(kind & 1 == 0)
@@ -222,6 +218,17 @@ fn layers_of_every_kind_go_back() {
         };
         let layer = Layer::new(gpu.device(), CHANNELS as u64, &options).expect("a layer");
         layer.set(gpu.queue(), &own).expect("set");
+        (layer, options, own)
+    })
+}
+
+#[test]
+fn layers_of_every_kind_go_back() {
+    let gpu = gpu();
+    let kernels = Kernels::new(gpu.device());
+    let batches = batches();
+    let (x, dy) = (&batches[0], &batches[1]);
+    for (layer, options, own) in layers(&gpu) {
         let packed = layer.packed();
         let values = x.len() as u64;
         let (x_buffer, dy_buffer) = (gpu.upload(x, "x"), gpu.upload(dy, "dy"));
@@ -233,7 +240,7 @@ fn layers_of_every_kind_go_back() {
             [&x_buffer, &dy_buffer, &y, &dx, &saved, &gradients].map(Tensor::whole);
 
         // frozen statistics need some
-        let ways = if running {
+        let ways = if options.running.is_some() {
             &[false, true][..]
         } else {
             &[false]
@@ -308,23 +315,7 @@ fn layers_of_every_kind_train_and_infer() {
     let kernels = Kernels::new(gpu.device());
     let batches = batches();
     let x = &batches[0];
-    let state = LayerState::load(PYTORCH, "model.stem.1.").expect("the file");
-    for kind in 0..8 {
-        let options = LayerOptions::default()
-            .epsilon(1e-3)
-            .gamma(kind & 1 == 0)
-            .beta(kind & 2 == 0)
-            .running((kind & 4 == 0).then(Running::default));
-        let running = options.running.is_some();
-        let own = LayerState {
-            gamma: state.gamma.clone().filter(|_| options.gamma),
-            beta: state.beta.clone().filter(|_| options.beta),
-            running_mean: state.running_mean.clone().filter(|_| running),
-            running_variance: state.running_variance.clone().filter(|_| running),
-            batches: state.batches.filter(|_| running),
-        };
-        let layer = Layer::new(gpu.device(), CHANNELS as u64, &options).expect("a layer");
-        layer.set(gpu.queue(), &own).expect("set");
+    for (layer, options, own) in layers(&gpu) {
         let normalized = |mean: &[f64], variance: &[f64]| -> Vec<f64> {
             let affine = |values: &Option<Vec<f32>>, c: usize, none: f64| {
                 values.as_ref().map_or(none, |values| values[c].into())

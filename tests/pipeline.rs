@@ -4,6 +4,7 @@ mod common;
 
 use common::arena::{self, Arena, GUARD, Place, UNWRITTEN, tensor};
 use common::compare::{Comparison, Tolerance};
+use common::device::pipeline;
 use common::{
     Placement, Problem, Random, Target, Workspace, bare, lanes, messages, shape, split, teams,
     whole, with_subgroups,
@@ -106,27 +107,7 @@ fn doubling(
              if id.x < {count}u {{ pool[{first}u + id.x] *= 2.0; }}
          }}"
     );
-    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-        label: None,
-        source: wgpu::ShaderSource::Wgsl(text.into()),
-    });
-    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label: None,
-        layout: None,
-        module: &module,
-        entry_point: None,
-        compilation_options: Default::default(),
-        cache: None,
-    });
-    let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
-        label: None,
-        layout: &pipeline.get_bind_group_layout(0),
-        entries: &[wgpu::BindGroupEntry {
-            binding: 0,
-            resource: buffer.as_entire_binding(),
-        }],
-    });
-    (pipeline, group)
+    pipeline(device, text, &[buffer])
 }
 
 /// Two layers, x -> batch norm -> h -> doubling -> h -> batch norm in place -> h, with everything in one pool.

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use wgpu_batchnorm::wgpu::{Features, InstanceFlags};
+use wgpu_batchnorm::wgpu::{self, Features, InstanceFlags};
 use wgpu_batchnorm::{DeviceLimits, Gpu, GpuOptions, Kernels, Limits};
 
 use super::messages;
@@ -58,4 +58,37 @@ pub fn with_subgroups() -> &'static Device {
 pub fn unlimited() -> &'static Device {
     static DEVICE: OnceLock<Device> = OnceLock::new();
     DEVICE.get_or_init(|| Device::new(GpuOptions::from_env().limits(DeviceLimits::Adapter)))
+}
+
+/// A pipeline of a shader with one entry point, and its group of these whole buffers, bound from 0 on.
+pub fn pipeline(
+    device: &wgpu::Device,
+    text: String,
+    buffers: &[&wgpu::Buffer],
+) -> (wgpu::ComputePipeline, wgpu::BindGroup) {
+    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        label: None,
+        source: wgpu::ShaderSource::Wgsl(text.into()),
+    });
+    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: None,
+        layout: None,
+        module: &module,
+        entry_point: None,
+        compilation_options: Default::default(),
+        cache: None,
+    });
+    let entries: Vec<_> = (0..)
+        .zip(buffers)
+        .map(|(binding, buffer)| wgpu::BindGroupEntry {
+            binding,
+            resource: buffer.as_entire_binding(),
+        })
+        .collect();
+    let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+        label: None,
+        layout: &pipeline.get_bind_group_layout(0),
+        entries: &entries,
+    });
+    (pipeline, group)
 }

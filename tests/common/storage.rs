@@ -1,8 +1,9 @@
 //! The storage shaders by themselves, held against the `half` crate.
 
 use half::{bf16, f16};
-use wgpu_batchnorm::{Element, Tensor, wgpu};
+use wgpu_batchnorm::{Element, Tensor};
 
+use super::device::pipeline;
 use super::stored::{half_bits, half_value, halves_of_words, words_of_halves};
 use super::{bare, messages};
 
@@ -17,7 +18,6 @@ pub fn text_of(element: Element) -> &'static str {
 /// Runs a file of the storage shaders alone: `body` makes `results[i]` from `source[i]`.
 fn run(storage: &str, from: (&str, &[u32]), to: (&str, u64), body: &str) -> Vec<u32> {
     let gpu = &bare().gpu;
-    let device = gpu.device();
     let ((from_type, words), (to_type, results)) = (from, to);
     let text = format!(
         "{storage}
@@ -29,29 +29,9 @@ fn run(storage: &str, from: (&str, &[u32]), to: (&str, u64), body: &str) -> Vec<
              if i < arrayLength(&results) {{ {body} }}
          }}"
     );
-    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-        label: None,
-        source: wgpu::ShaderSource::Wgsl(text.into()),
-    });
-    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label: None,
-        layout: None,
-        module: &module,
-        entry_point: None,
-        compilation_options: Default::default(),
-        cache: None,
-    });
     let from = gpu.upload(words, "from").expect("a buffer of this size");
     let to = gpu.zeros(results, "to").expect("a buffer of this size");
-    let entries = [(0, &from), (1, &to)].map(|(binding, buffer)| wgpu::BindGroupEntry {
-        binding,
-        resource: buffer.as_entire_binding(),
-    });
-    let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
-        label: None,
-        layout: &pipeline.get_bind_group_layout(0),
-        entries: &entries,
-    });
+    let (pipeline, group) = pipeline(gpu.device(), text, &[&from, &to]);
     gpu.run("storage", |pass| {
         pass.set_pipeline(&pipeline);
         pass.set_bind_group(0, &group, &[]);

@@ -8,14 +8,12 @@ use wgpu_batchnorm::{Activation as Fused, wgpu};
 
 use super::kernels::{Kernel, lanes, one_per_member, tiles};
 use super::norm::NormLayer;
+use super::product::{Product, Strides};
 use super::recorder::Work;
 use super::{Statistics, Trainer};
 use crate::Error;
 use crate::random::{Stream, normal};
 use crate::spec::{Activation, Loss, Member, Norm, Optimizer, Spec};
-
-/// No row or column is of ones.
-const NO_ONES: u32 = u32::MAX;
 
 /// A linear layer of every member.
 #[derive(Debug)]
@@ -32,6 +30,20 @@ impl Linear {
     /// Values of one member.
     fn len(&self) -> u64 {
         (self.inputs + self.bias) * self.outputs
+    }
+
+    /// The weights as a matrix of `[inputs and bias, outputs]` for each member.
+    fn matrix(&self) -> Strides {
+        Strides {
+            row: self.outputs,
+            column: 1,
+            member: self.len(),
+        }
+    }
+
+    /// Of its inputs the one that is always one: that of the bias.
+    fn ones(&self) -> Option<u64> {
+        (self.bias == 1).then_some(self.inputs)
     }
 }
 
@@ -347,33 +359,14 @@ impl Bank {
         x: &wgpu::Buffer,
         y: &wgpu::Buffer,
     ) -> Result<Work, Error> {
-        let &Linear {
-            inputs,
-            outputs,
-            bias,
-            ..
-        } = linear;
-        let ones = if bias == 1 { inputs as u32 } else { NO_ONES };
-        let [across_x, across_y] = [inputs, outputs].map(|units| (units * self.members) as u32);
-        let [inner, columns, member] =
-            [inputs + bias, outputs, linear.len()].map(|value| value as u32);
-        let inputs = inputs as u32;
-        let parameters = [
-            rows as u32,
-            inner,
-            columns,
-            NO_ONES,
-            ones, // what is multiplied
-            across_x,
-            1,
-            inputs, // x
-            columns,
-            1,
-            member, // weights
-            across_y,
-            columns, // y
-        ];
-        self.product(trainer, parameters, [x, &linear.weights, y])
+        let product = Product {
+            extents: [rows, linear.inputs + linear.bias, linear.outputs],
+            ones: [None, linear.ones()],
+            a: self.activations(linear.inputs),
+            b: linear.matrix(),
+            c: self.activations(linear.outputs),
+        };
+        self.product(trainer, product, [x, &linear.weights, y])
     }
 
     /// The gradient of the weights: x transposed times the gradient of y.
@@ -385,33 +378,14 @@ impl Bank {
         x: &wgpu::Buffer,
         grad: &wgpu::Buffer,
     ) -> Result<Work, Error> {
-        let &Linear {
-            inputs,
-            outputs,
-            bias,
-            ..
-        } = linear;
-        let ones = if bias == 1 { inputs as u32 } else { NO_ONES };
-        let [across_x, across_y] = [inputs, outputs].map(|units| (units * self.members) as u32);
-        let [weights, columns, member] =
-            [inputs + bias, outputs, linear.len()].map(|value| value as u32);
-        let inputs = inputs as u32;
-        let parameters = [
-            weights,
-            rows as u32,
-            columns,
-            ones,
-            NO_ONES, // what is multiplied
-            1,
-            across_x,
-            inputs, // x
-            across_y,
-            1,
-            columns, // gradient of y
-            columns,
-            member, // gradient of the weights
-        ];
-        self.product(trainer, parameters, [x, grad, &linear.gradients])
+        let product = Product {
+            extents: [linear.inputs + linear.bias, rows, linear.outputs],
+            ones: [linear.ones(), None],
+            a: self.activations(linear.inputs).transposed(),
+            b: self.activations(linear.outputs),
+            c: linear.matrix(),
+        };
+        self.product(trainer, product, [x, grad, &linear.gradients])
     }
 
     /// The gradient of x: that of y times the weights transposed.
@@ -423,41 +397,38 @@ impl Bank {
         grad: &wgpu::Buffer,
         grad_x: &wgpu::Buffer,
     ) -> Result<Work, Error> {
-        let [across_x, across_y] =
-            [linear.inputs, linear.outputs].map(|units| (units * self.members) as u32);
-        let [inputs, outputs, member] =
-            [linear.inputs, linear.outputs, linear.len()].map(|value| value as u32);
-        let parameters = [
-            rows as u32,
-            outputs,
-            inputs,
-            NO_ONES,
-            NO_ONES, // what is multiplied
-            across_y,
-            1,
-            outputs, // gradient of y
-            1,
-            outputs,
-            member, // weights
-            across_x,
-            inputs, // gradient of x
-        ];
-        self.product(trainer, parameters, [grad, &linear.weights, grad_x])
+        let product = Product {
+            extents: [rows, linear.outputs, linear.inputs],
+            ones: [None, None],
+            a: self.activations(linear.outputs),
+            b: linear.matrix().transposed(),
+            c: self.activations(linear.inputs),
+        };
+        self.product(trainer, product, [grad, &linear.weights, grad_x])
+    }
+
+    /// A tensor of `[rows, members, units]`, as a matrix for each member.
+    const fn activations(&self, units: u64) -> Strides {
+        Strides {
+            row: units * self.members,
+            column: 1,
+            member: units,
+        }
     }
 
     fn product(
         &self,
         trainer: &Trainer,
-        parameters: [u32; 13],
+        product: Product,
         [a, b, c]: [&wgpu::Buffer; 3],
     ) -> Result<Work, Error> {
-        let grid = tiles(parameters[0].into(), parameters[2].into(), self.members);
+        let [rows, _, columns] = product.extents;
         let buffers = [(1, a), (2, b), (3, c)];
         Ok(Work::Own(trainer.shaders.bind(
             Kernel::Product,
-            &parameters,
+            &product.parameters(),
             &buffers,
-            grid,
+            tiles(rows, columns, self.members),
         )?))
     }
 

@@ -6,6 +6,7 @@ mod bank;
 mod host;
 mod kernels;
 mod norm;
+mod product;
 mod recorder;
 #[cfg(test)]
 mod tests;
