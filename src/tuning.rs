@@ -49,8 +49,8 @@ pub struct Tuning {
     pub tile_rows: u32,
     /// Bytes up to which a channels-last tensor is normalized in one dispatch.
     pub fused_bytes: u64,
-    /// Bytes up to which inference normalizes a channels-first tensor with few values of a channel in a row (7x7) channel
-    /// by channel; larger ones go row by row. Only where a lane walks a unit.
+    /// Bytes up to which a channels-first tensor with few values of a channel in a row is normalized channel by channel (8x8),
+    /// and has its gradients written so (7x7); larger ones go row by row. Only where a lane walks a unit.
     pub cache_bytes: u64,
 }
 

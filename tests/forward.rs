@@ -357,13 +357,9 @@ fn the_paths_of_these_tests_are_those_that_they_mean() {
         (Normalize, Walk::Columns),
     ];
     assert_eq!(wide(split(lanes())), in_three);
-    for inner in [49, 36] {
-        let planes = stages(Problem::usual(60, 4, inner).tuned(split(lanes())), bare());
-        assert_eq!(
-            planes.last(),
-            Some(&(Normalize, Walk::Planes)),
-            "{planes:?}"
-        );
+    for (inner, walk) in [(49, Walk::Quads), (36, Walk::Planes)] {
+        let short = stages(Problem::usual(60, 4, inner).tuned(split(lanes())), bare());
+        assert_eq!(short.last(), Some(&(Normalize, walk)), "{short:?}");
     }
 }
 

@@ -797,6 +797,7 @@ mod tests {
             &[4, 32, 14, 14],
             &[1, 5, 10007],
             &[64, 8, 3, 3],
+            &[300, 8, 6, 6],
         ];
         let last = [
             &[6, 13][..],
@@ -807,7 +808,7 @@ mod tests {
         ];
         let first = first.map(|sizes| Shape::channels_first(sizes).expect("a shape"));
         let last = last.map(|sizes| Shape::channels_last(sizes).expect("a shape"));
-        [first, last].concat()
+        [&first[..], &last].concat()
     }
 
     #[test]

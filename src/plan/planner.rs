@@ -347,7 +347,10 @@ impl<'a> Planner<'a> {
     fn has_short_runs(&self) -> bool {
         let short = match self.geometry.walk {
             Walk::Rows => self.geometry.width == 4 && self.geometry.columns <= SHORT_RUN,
-            Walk::Quads => self.geometry.columns <= 4 * SHORT_RUN,
+            // forward a lane goes through the four channels of a quad without a break
+            Walk::Quads => {
+                self.needs.gradients().is_some() && self.geometry.columns <= 4 * SHORT_RUN
+            }
             _ => false,
         };
         short

@@ -41,7 +41,9 @@ pub enum Input {
     QuadsInference,
     /// Planes of which a channel has several accesses.
     QuadsWide,
-    /// Rows that go through all channels.
+    /// Planes of so few values that two accesses can have three channels.
+    QuadsNarrow,
+    /// Rows that go through all channels, in the backward pass.
     Planes,
     PlanesWindows,
     /// Bindings of 4 KiB.
@@ -299,6 +301,15 @@ impl Input {
                 step.repeats = 2;
                 (step.tuned(path.tuning()), path.device().clone())
             }
+            Self::Planes => {
+                // several turns for a lane
+                let tuning = Tuning {
+                    workgroups: 2,
+                    ..split(lanes())
+                };
+                (step((29, 8, 9), none).tuned(tuning), bare().clone())
+            }
+            Self::PlanesWindows => (step((3, 200, 13), none).tuned(split(lanes())), windows()),
             Self::Empty => (step((0, 3, 5), none), bare().clone()),
             Self::Halves(element) => {
                 let step = step((7, 5, 36), Activation::Relu).residual();
@@ -400,20 +411,7 @@ impl Input {
             }
             Self::QuadsInference => on(quads().inference(), Whole),
             Self::QuadsWide => on(Problem::usual(5, 8, 29), Whole),
-            Self::PlanesWindows => {
-                let device = bare().limited(|limits| limits.binding_bytes = 4 << 10);
-                let problem = Problem::usual(3, 200, 9).inference();
-                (problem.tuned(split(lanes())), device)
-            }
-            Self::Planes => {
-                // several turns for a lane
-                let tuning = Tuning {
-                    workgroups: 2,
-                    ..split(lanes())
-                };
-                let problem = Problem::usual(29, 8, 9).inference();
-                (problem.tuned(tuning), bare().clone())
-            }
+            Self::QuadsNarrow => on(Problem::usual(9, 8, 5), Whole),
             Self::Windows => {
                 let device = bare().limited(|limits| limits.binding_bytes = 4 << 10);
                 (Problem::usual(3, 200, 21).tuned(lanes()), device)

@@ -123,8 +123,9 @@ fn activation(activation: Activation) -> &'static [&'static str] {
 }
 
 /// How a fused kernel goes over the tensor once it has the coefficients.
-fn apply(walk: Walk) -> &'static str {
+fn apply(walk: Walk, needs: &Needs) -> &'static str {
     match walk {
+        Walk::Quads if needs.gradients().is_some() => shader!("walk/quads_by_channel.wgsl"),
         Walk::Rows => shader!("walk/rows.wgsl"),
         Walk::Columns => shader!("walk/columns.wgsl"),
         Walk::Wide => shader!("walk/wide_apply.wgsl"),
@@ -134,14 +135,13 @@ fn apply(walk: Walk) -> &'static str {
 }
 
 /// A stage that has its coefficients from elsewhere.
-fn elementwise(walk: Walk) -> &'static [&'static str] {
+fn elementwise(walk: Walk, needs: &Needs) -> Vec<&'static str> {
     match walk {
-        Walk::Rows => &[shader!("walk/rows.wgsl"), shader!("walk/stage.wgsl")],
-        Walk::Quads => &[shader!("walk/quads.wgsl"), shader!("walk/stage.wgsl")],
+        Walk::Rows | Walk::Quads => vec![apply(walk, needs), shader!("walk/stage.wgsl")],
         // what is wide is normalized by columns
-        Walk::Columns | Walk::Wide => &[shader!("walk/stage_columns.wgsl")],
-        Walk::Planes => &[shader!("walk/stage_planes.wgsl")],
-        Walk::Words => &[shader!("walk/stage_words.wgsl")],
+        Walk::Columns | Walk::Wide => vec![shader!("walk/stage_columns.wgsl")],
+        Walk::Planes => vec![shader!("walk/stage_planes.wgsl")],
+        Walk::Words => vec![shader!("walk/stage_words.wgsl")],
     }
 }
 
@@ -154,7 +154,10 @@ fn forward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs) 
             shader!("walk/wide.wgsl"),
             shader!("forward/wide/gather.wgsl"),
         ],
-        Walk::Quads => &[shader!("forward/gather/quads.wgsl")],
+        Walk::Quads => &[
+            shader!("shared/quad_pairs.wgsl"),
+            shader!("forward/gather/quads.wgsl"),
+        ],
         Walk::Planes | Walk::Words => &[],
     };
     let units = if wide {
@@ -205,7 +208,7 @@ fn forward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs) 
             files.extend(activation(needs.activation));
             files.push(element);
             files.extend(gather);
-            files.push(apply(kernel.walk));
+            files.push(apply(kernel.walk, needs));
             files.push(if wide {
                 shader!("forward/wide/fused.wgsl")
             } else {
@@ -221,7 +224,7 @@ fn forward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs) 
             } else {
                 shader!("forward/channel_of_statistics.wgsl")
             });
-            files.extend(elementwise(kernel.walk));
+            files.extend(elementwise(kernel.walk, needs));
         }
         _ => {
             files.push(shader!("combine/nothing.wgsl"));
@@ -257,7 +260,10 @@ fn backward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs)
     let gather: &[_] = match kernel.walk {
         Walk::Rows => &[shader!("backward/gather/rows.wgsl")],
         Walk::Columns => &[shader!("backward/gather/columns.wgsl")],
-        Walk::Quads => &[shader!("backward/gather/quads.wgsl")],
+        Walk::Quads => &[
+            shader!("shared/quad_pairs.wgsl"),
+            shader!("backward/gather/quads.wgsl"),
+        ],
         Walk::Wide | Walk::Planes | Walk::Words => &[],
     };
     match kernel.stage {
@@ -291,14 +297,14 @@ fn backward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs)
             files.push(shader!("backward/gradients.wgsl"));
             files.extend(element);
             files.extend(gather);
-            files.push(apply(kernel.walk));
+            files.push(apply(kernel.walk, needs));
             files.push(shader!("backward/fused.wgsl"));
         }
         _ => {
             files.push(shader!("combine/nothing.wgsl"));
             files.extend(element);
             files.push(shader!("walk/channel_from_stage.wgsl"));
-            files.extend(elementwise(kernel.walk));
+            files.extend(elementwise(kernel.walk, needs));
         }
     }
 }
