@@ -155,6 +155,7 @@ fn path(plan: &Plan) -> &'static str {
     let first = plan.dispatches().next().map(|dispatch| dispatch.stage);
     match first {
         None => "none",
+        Some(Stage::Resident | Stage::GradientResident) => "resident",
         Some(Stage::Fused | Stage::GradientFused) => "fused",
         Some(Stage::Coefficients | Stage::GradientCoefficients) => "whole",
         Some(Stage::NormalizeGiven) => "given",
