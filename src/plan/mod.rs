@@ -968,6 +968,29 @@ mod tests {
         }
     }
 
+    /// The hard inputs of `wgpu-batchnorm check` that are for them.
+    #[test]
+    fn resident_stages_are_among_what_is_checked() {
+        for shape in [
+            Shape::channels_first(&[2, 64, 28, 28]),
+            Shape::channels_last(&[4, 4, 4, 2048]),
+        ] {
+            let shape = shape.expect("a shape");
+            for adapter in [AdapterKind::Discrete, AdapterKind::Integrated] {
+                let limits = Limits {
+                    adapter,
+                    ..Limits::default()
+                };
+                let training = Plan::training(&limits, shape, &Training::default());
+                let backward = Plan::backward(&limits, shape, &Backward::default());
+                for plan in [training, backward] {
+                    let plan = plan.expect("a plan");
+                    assert!(plan.dispatches().all(|dispatch| dispatch.held > 1));
+                }
+            }
+        }
+    }
+
     /// What does not fit, leaves the adapter idle, shares words or is not asked for is not held.
     #[test]
     fn resident_stages_are_taken_where_they_pay() {
