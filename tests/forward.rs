@@ -417,7 +417,8 @@ fn training_in_place_gives_the_same() {
         workspace: Workspace::Given,
         ..Placement::default()
     };
-    for (outer, channels, inner) in [(4, 6, 12), (21, 8, 1), (5, 4, 9), (33, 5, 1)] {
+    // the last: rows through all channels that have fewer accesses than a workgroup has lanes
+    for (outer, channels, inner) in [(4, 6, 12), (21, 8, 1), (5, 4, 9), (33, 5, 1), (33, 2, 4)] {
         for x in [0, 4] {
             let placement = Placement { x, ..placement };
             for tuning in [whole(lanes()), split(lanes()), teams(64), resident(16)] {

@@ -433,7 +433,7 @@ impl Input {
                     workgroups: 2,
                     ..split(lanes())
                 };
-                let problem = Problem::usual(29, 8, 9).inference();
+                let problem = Problem::usual(31, 8, 9).inference();
                 (problem.tuned(tuning), bare().clone())
             }
             Self::Windows => {
