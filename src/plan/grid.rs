@@ -7,8 +7,8 @@ use crate::element::Element;
 use crate::limits::Limits;
 use crate::tuning::{Team, Tuning};
 
-/// Bytes of a row that neighbouring lanes load at once where units are channels side by side: a cache line of most GPUs,
-/// or half of one.
+/// Bytes of a row that neighbouring lanes load at once, to hold them in registers: a cache line of most GPUs, or half of one
+/// at least.
 const CONTIGUOUS: [u64; 2] = [128, 64];
 
 /// How many splits of the rows and of the columns of each group are walked apart.
@@ -119,7 +119,8 @@ impl Lanes {
         }
         // the fewest accesses; of equal ones the longest runs of neighbours
         let longest = geometry.columns.next_power_of_two().min(size);
-        (0..=longest.ilog2())
+        let shortest = (CONTIGUOUS[1] / access).min(longest);
+        (0..=(longest / shortest).ilog2())
             .map(|shift| Self::along_columns(size, longest >> shift))
             .min_by_key(|lanes| lanes.held(geometry.rows, geometry.columns).accesses())
             .filter(fits)
