@@ -6,7 +6,8 @@ use crate::limits::{AdapterKind, Limits};
 /// Bytes that one lane takes of workgroup memory where lanes combine four channels' moments.
 const LANE_BYTES: u64 = 48;
 
-/// The most accesses that a lane may hold: compilers keep longer arrays in memory.
+/// The most accesses that a lane may hold, four registers each: with more, too few lanes would be left to a GPU to switch to
+/// while others wait.
 const MOST_ACCESSES: u32 = 16;
 
 /// Far beyond what any adapter profits from, and far below where 32-bit sums of indices overflow.

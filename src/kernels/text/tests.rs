@@ -70,8 +70,8 @@ fn kernels(stages: &[Stage], element: Element) -> Vec<Kernel> {
                         team_columns,
                     },
                     held: stage.is_resident().then_some(Held {
-                        rows: 3,
-                        columns: 2,
+                        rows: team_rows.min(3),
+                        columns: team_columns.min(2),
                     }),
                 });
             }
