@@ -334,8 +334,8 @@ fn what_is_done_to_an_access_matters() {
     assert_noticed(&[
         edit(
             Gradients(Rows, Whole),
-            "(loaded.x - c.mean) * c.slope",
-            "loaded.x * c.slope",
+            "(x - c.mean) * c.slope",
+            "x * c.slope",
         ),
         edit(Gradients(Rows, Whole), "- c.offset)", ")"),
         edit(Gradients(Rows, Whole), "c.scale * ((g", "((g"),

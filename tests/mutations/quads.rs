@@ -141,5 +141,10 @@ fn rows_through_all_channels_matter() {
         edit(Planes, "store(at, i, load(at, i), plane);", ""),
         edit(Planes, "select(0u, params.inner, over)", "0u"),
         edit(Planes, "channels_on + u32(over)", "channels_on"),
+        edit(
+            Planes,
+            "row += select(1u, 4u * TEAM_ROWS, four);",
+            "row += 4u * TEAM_ROWS;",
+        ),
     ]);
 }

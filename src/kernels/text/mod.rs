@@ -72,7 +72,20 @@ pub(crate) fn text(kernel: &Kernel, needs: &Needs, bound: &[Bound], slots: &[Slo
         text += "\n";
         text += file;
     }
+    if let Some(held) = kernel.held {
+        text += &each_access(held.accesses());
+    }
     text
+}
+
+/// The functions that do to every access that a lane holds what a resident kernel does to one: by calls one after another.
+/// Compilers unroll loops up to some size, which a loop that packs halves soon has; not unrolled, it would index what is held
+/// at run time, and so keep it in memory.
+fn each_access(held: u64) -> String {
+    lines(["hold", "add", "write"].iter().map(|function| {
+        let calls = lines((0..held).map(|k| format!("    {function}(share, {k}u);\n")));
+        format!("\nfn each_{function}(share: ptr<function, Share>) {{\n{calls}}}\n")
+    }))
 }
 
 /// The files of a kernel, in an order in which a reader meets what is used before it is used.
@@ -145,11 +158,19 @@ fn elementwise(walk: Walk, needs: &Needs) -> Vec<&'static str> {
     }
 }
 
+/// What the mean of a unit is counted from, where that is not the gathering's business.
+fn frame(walk: Walk) -> &'static str {
+    match walk {
+        Walk::Columns => shader!("forward/frame/columns.wgsl"),
+        _ => shader!("forward/frame/rows.wgsl"),
+    }
+}
+
 fn forward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs) {
     let wide = kernel.walk == Walk::Wide;
     let gather: &[_] = match kernel.walk {
-        Walk::Rows => &[shader!("forward/gather/rows.wgsl")],
-        Walk::Columns => &[shader!("forward/gather/columns.wgsl")],
+        Walk::Rows => &[frame(kernel.walk), shader!("forward/gather/rows.wgsl")],
+        Walk::Columns => &[frame(kernel.walk), shader!("forward/gather/columns.wgsl")],
         Walk::Wide => &[
             shader!("walk/wide.wgsl"),
             shader!("forward/wide/gather.wgsl"),
@@ -214,6 +235,17 @@ fn forward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs) 
             } else {
                 shader!("forward/fused.wgsl")
             });
+        }
+        Stage::Resident => {
+            files.extend(moments());
+            files.push(shader!("forward/channel.wgsl"));
+            files.extend(activation(needs.activation));
+            files.extend([
+                element,
+                frame(kernel.walk),
+                shader!("walk/resident.wgsl"),
+                shader!("forward/resident.wgsl"),
+            ]);
         }
         Stage::Normalize | Stage::NormalizeGiven => {
             files.push(shader!("combine/nothing.wgsl"));
@@ -299,6 +331,14 @@ fn backward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs)
             files.extend(gather);
             files.push(apply(kernel.walk, needs));
             files.push(shader!("backward/fused.wgsl"));
+        }
+        Stage::GradientResident => {
+            files.extend(sums);
+            files.extend(channel);
+            files.push(shader!("backward/gradients.wgsl"));
+            files.extend(element);
+            files.push(shader!("walk/resident.wgsl"));
+            files.push(shader!("backward/resident.wgsl"));
         }
         _ => {
             files.push(shader!("combine/nothing.wgsl"));
