@@ -252,10 +252,13 @@ mod header;
 mod kernels;
 mod layer;
 mod limits;
+mod operation;
 mod options;
 mod packed;
 mod plan;
 pub mod reference;
+#[cfg(not(target_family = "wasm"))]
+mod replace;
 mod setters;
 mod shape;
 mod step;
@@ -277,6 +280,7 @@ pub use layer::{Layer, LayerError, LayerOptions, LayerState, layers_to_safetenso
 #[cfg(not(target_family = "wasm"))]
 pub use layer::{load_layers, save_layers};
 pub use limits::{AdapterKind, Limits, SubgroupSizes};
+pub use operation::Operation;
 pub use options::{
     Backward, DEFAULT_EPSILON, Gradient, Inference, Running, RunningVariance, Statistics, Training,
     Update,
@@ -287,5 +291,5 @@ pub use shape::Shape;
 pub use step::{Part, Step};
 pub use tensor::{Buffers, Tensor};
 pub use transfer::TransferError;
-pub use tuning::{Team, Tuning};
+pub use tuning::{Team, TunedPass, Tuning, TuningField, TuningKey, Tunings, TuningsError};
 pub use wgpu;
