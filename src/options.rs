@@ -436,3 +436,107 @@ macro_rules! tuned {
 }
 
 tuned!(Inference Training Backward);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::PlanError;
+    use crate::limits::Limits;
+    use crate::plan::Plan;
+    use crate::tuning::{TunedPass, TuningKey};
+
+    fn sized(workgroup_size: u32) -> Tuning {
+        Tuning {
+            workgroup_size,
+            ..Tuning::for_limits(&Limits::default())
+        }
+    }
+
+    fn shape() -> Shape {
+        Shape::channels_first(&[8, 64, 28, 28]).expect("a shape")
+    }
+
+    /// A tuning of its own for each operation and element.
+    fn tunings() -> Tunings {
+        let mut tunings = Tunings::new(TuningKey {
+            adapter: "adapter".into(),
+            backend: "vulkan".into(),
+            driver: "driver".into(),
+            driver_info: String::new(),
+            version: "1".into(),
+        });
+        for (operation, element, size) in [
+            (Operation::Inference, Element::F32, 8),
+            (Operation::Training, Element::F32, 16),
+            (Operation::Training, Element::F16, 32),
+            (Operation::Backward, Element::F32, 64),
+        ] {
+            tunings.insert(TunedPass {
+                operation,
+                element,
+                shape: shape(),
+                tuning: sized(size),
+                gain: 1.5,
+                copy_fraction: Some(0.9),
+            });
+        }
+        tunings
+    }
+
+    /// The one workgroup size of a plan.
+    fn size(plan: Result<Plan, PlanError>) -> u64 {
+        let plan = plan.expect("a plan");
+        let mut sizes: Vec<_> = plan
+            .dispatches()
+            .map(|dispatch| dispatch.workgroup_size)
+            .collect();
+        sizes.dedup();
+        assert_eq!(sizes.len(), 1);
+        sizes[0]
+    }
+
+    #[test]
+    fn a_plan_takes_the_tuning_of_its_operation_element_and_shape() {
+        let limits = Limits::default();
+        let training = Training::default().tunings(Some(tunings()));
+        let inference = Inference::default().tunings(Some(tunings()));
+        assert_eq!(size(Plan::training(&limits, shape(), &training)), 16);
+        assert_eq!(size(Plan::inference(&limits, shape(), &inference)), 8);
+        for backward in [Backward::from(&training), Backward::from(&inference)] {
+            assert_eq!(size(Plan::backward(&limits, shape(), &backward)), 64);
+        }
+        // also where the element is set later
+        let halves = training.clone().element(Element::F16);
+        assert_eq!(size(Plan::training(&limits, shape(), &halves)), 32);
+        // nothing is near
+        let far = Shape::channels_last(&[4096, 1024]).expect("a shape");
+        assert_eq!(size(Plan::training(&limits, far, &training)), 256);
+        let halves = inference.element(Element::F16);
+        assert_eq!(size(Plan::inference(&limits, shape(), &halves)), 256);
+    }
+
+    #[test]
+    fn a_tuning_of_ones_own_comes_first() {
+        let options = Training::default()
+            .tunings(Some(tunings()))
+            .tuning(sized(4));
+        assert_eq!(
+            size(Plan::training(&Limits::default(), shape(), &options)),
+            4
+        );
+    }
+
+    #[test]
+    fn a_tuning_beyond_the_limits_is_not_replaced() {
+        let limits = Limits {
+            workgroup_size: 8,
+            ..Limits::default()
+        };
+        let options = Training::default().tunings(Some(tunings()));
+        let error = Plan::training(&limits, shape(), &options).expect_err("16 lanes");
+        assert!(
+            matches!(error, PlanError::Tuning { given: 16, .. }),
+            "{error}"
+        );
+    }
+}
