@@ -47,6 +47,7 @@ Examples:
 
 Environment:
   WGPU_ADAPTER_NAME, WGPU_BACKEND             --adapter and --backend where these are not given
+  XDG_CONFIG_HOME                             where tunings are saved, in place of ~/.config
   NO_COLOR                                    no colours on terminals either
 
 Exit codes:

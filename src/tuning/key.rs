@@ -32,7 +32,7 @@ impl TuningKey {
         }
     }
 
-    /// The file where `wgpu-batchnorm tune` saves what it finds for this key: a name made from all of it in
+    /// The file where `wgpu-batchnorm tune` saves what it finds for this key: [`TuningKey::file_name`] in
     /// `wgpu-batchnorm/tuning` of the user's configuration folder, which is `$XDG_CONFIG_HOME`, where that is not set
     /// `~/.config`, and on Windows `%APPDATA%`. `None` where the user has no home. Whether there is such a file is not
     /// looked at.
@@ -44,9 +44,9 @@ impl TuningKey {
         Some(folder.join(self.file_name()))
     }
 
-    /// Letters, digits, dots and dashes, and few enough of them for every file system. Keys that differ may have one name:
-    /// whoever reads the file compares the key in it.
-    fn file_name(&self) -> String {
+    /// A name made from all of the key: of letters, digits, dots, dashes and underscores, and of few enough of them for every
+    /// file system. Keys that differ may have one name: whoever reads the file compares the key in it.
+    pub fn file_name(&self) -> String {
         /// Characters of each part.
         const MOST: usize = 40;
         let driver = format!("{} {}", self.driver, self.driver_info);
