@@ -79,7 +79,7 @@ macro_rules! fields {
 }
 
 fields! {
-    workgroup_size: |_, limits: &Limits| (0..=limits.workgroup_size.max(1).ilog2()).map(|power| 1 << power).collect::<Vec<_>>(),
+    workgroup_size: |_, limits: &Limits| powers_of_two(limits.workgroup_size),
     team: |_, _: &Limits| [Team::Lane, Team::Workgroup],
     workgroups: |value, _: &Limits| scaled(value),
     values_per_workgroup: |value, _: &Limits| scaled(value),
@@ -89,6 +89,12 @@ fields! {
     // thresholds: never and always
     fused_bytes: |_, _: &Limits| [0, u64::MAX],
     cache_bytes: |_, _: &Limits| [0, u64::MAX],
+}
+
+/// From 4, the smallest subgroup there is, up to a limit.
+fn powers_of_two(limit: u32) -> Vec<u32> {
+    let largest = limit.max(1).ilog2();
+    (2..=largest).map(|power| 1 << power).collect()
 }
 
 /// A few steps up and down, by factors of two.

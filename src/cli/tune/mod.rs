@@ -27,7 +27,7 @@ use pass::Pass;
 use report::{Report, Row};
 use search::{Found, Trial, Wrong, search};
 
-/// Seconds of search for each row.
+/// Seconds of measuring for each row.
 const SECONDS: f64 = 3.0;
 /// Where it must be quick.
 const QUICK_SECONDS: f64 = 0.3;
@@ -64,7 +64,7 @@ pub struct Arguments {
     /// Tune a few shapes, in seconds: to see that it works
     #[arg(long)]
     quick: bool,
-    /// Seconds of search for each row [default: 3, with --quick 0.3]
+    /// Seconds of measuring for each row [default: 3, with --quick 0.3]
     #[arg(long, value_name = "NUMBER", value_parser = seconds)]
     seconds: Option<f64>,
     /// Search rows again that were found before

@@ -16,7 +16,8 @@ use crate::cli::bench::task::{By, Task};
 use crate::cli::bench::timing::{Contender, Effort, measure};
 use crate::cli::device::Device;
 
-/// A pass over a shape, its tensors on the device, and how long it may be tried.
+/// A pass over a shape, its tensors on the device, and how long it may be measured. What compiling and checking takes does not
+/// count: the same kernels serve many shapes.
 pub struct Pass<'a> {
     device: &'a Device,
     stopwatch: &'a Stopwatch<'a>,
@@ -24,12 +25,13 @@ pub struct Pass<'a> {
     tensors: Tensors,
     expected: Vec<Expected>,
     copy: CopyStep,
+    /// How long it may be measured, and how long it was.
     time: Duration,
-    deadline: Instant,
+    measured: Duration,
 }
 
 impl<'a> Pass<'a> {
-    /// Uploads a task, which may be tried for so long from then on.
+    /// Uploads a task, which may be measured for so long.
     pub fn new(
         device: &'a Device,
         stopwatch: &'a Stopwatch<'a>,
@@ -46,7 +48,7 @@ impl<'a> Pass<'a> {
             task,
             tensors,
             time,
-            deadline: Instant::now() + time,
+            measured: Duration::ZERO,
         })
     }
 
@@ -59,6 +61,19 @@ impl<'a> Pass<'a> {
         let plan = self.planned(tuning)?;
         let step = self.tensors.bind(self.device, &plan)?;
         Ok((plan, step))
+    }
+
+    /// Binds and runs once, as some drivers compile only then.
+    fn warm(&self, tunings: &[&Tuning]) -> Result<Vec<(Plan, Step)>> {
+        let bound = tunings.iter().map(|tuning| self.bind(tuning));
+        let bound: Vec<_> = bound.collect::<Result<_>>()?;
+        self.device.gpu.run("warm up", |pass| {
+            for (_, step) in &bound {
+                step.record(pass);
+            }
+        });
+        self.device.gpu.wait()?;
+        Ok(bound)
     }
 
     /// A measurement that lasts a thousandth of the time at least, and a share of it as far as the fewest rounds allow.
@@ -82,23 +97,21 @@ impl Trial for Pass<'_> {
     }
 
     fn time(&mut self, tunings: &[&Tuning]) -> Result<Vec<Spread>> {
-        let steps: Vec<_> = tunings
-            .iter()
-            .map(|tuning| self.bind(tuning))
-            .collect::<Result<_>>()?;
+        let steps = self.warm(tunings)?;
         let mut contenders = Vec::with_capacity(steps.len());
         for (_, step) in &steps {
             contenders.push(Contender::device(|pass| step.record(pass)));
         }
         let effort = self.effort(0.1, 5, 9);
-        Ok(measure(self.stopwatch, &mut contenders, effort)?.seconds)
+        let start = Instant::now();
+        let measured = measure(self.stopwatch, &mut contenders, effort)?;
+        drop(contenders);
+        self.measured += start.elapsed();
+        Ok(measured.seconds)
     }
 
     fn confirm(&mut self, tunings: &[&Tuning]) -> Result<Vec<Confirmed>> {
-        let steps: Vec<_> = tunings
-            .iter()
-            .map(|tuning| self.bind(tuning))
-            .collect::<Result<_>>()?;
+        let steps = self.warm(tunings)?;
         let mut contenders = vec![Contender::device(|pass| self.copy.record(pass))];
         for (_, step) in &steps {
             contenders.push(Contender::device(|pass| step.record(pass)));
@@ -131,7 +144,7 @@ impl Trial for Pass<'_> {
     }
 
     fn has_time(&self) -> bool {
-        Instant::now() < self.deadline
+        self.measured < self.time
     }
 }
 

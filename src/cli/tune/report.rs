@@ -20,7 +20,7 @@ const LEGEND: &str = "\
 of copy  copy_fraction: the pass's speed by its least traffic, over the copy
          kernel's, with the default tuning and with the one that was found
 gain     the default's time over the time that was found, timed in turn
-         (1 where no other tuning was faster), and below it what differs";
+         (1 where no other tuning was faster), and below it by what";
 
 /// Everything that a run has found, and what it found before.
 #[derive(Debug, Serialize)]
@@ -171,7 +171,7 @@ impl Report {
         for (found, line) in self.rows.iter().zip(rendered) {
             rows.push(line);
             if !found.changed.is_empty() {
-                rows.push(wrapped(&[format!("  {}", in_words(&found.changed))]));
+                rows.push(wrapped(&[format!("by {}", in_words(&found.changed))]));
             }
         }
         let count = |is: fn(&Row) -> bool| self.rows.iter().filter(|row| is(row)).count();
@@ -289,7 +289,7 @@ mod tests {
             "0.60",
             "0.90",
             "1.50",
-            "fused_bytes 65536 -> unlimited, workgroup_size 256 -> 64",
+            "by fused_bytes 65536 -> unlimited, workgroup_size 256 -> 64",
             "1 of 2 passes are faster",
             "after 7 tunings",
             "by 1.50",
