@@ -18,7 +18,7 @@ use crate::limits::Limits;
 use crate::options::{Backward, Gradient, Inference, Running, Training, Update};
 use crate::packed::Packed;
 use crate::shape::Shape;
-use crate::tuning::Tuning;
+use crate::tuning::{Team, Tuning};
 
 pub use geometry::Walk;
 pub(crate) use needs::{Needs, Pass};
@@ -60,7 +60,9 @@ const MOMENTS_BYTES: u64 = 16;
 /// println!("{} dispatches, {} bytes of workspace", plan.dispatches().count(), plan.workspace_bytes());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+///
+/// Two plans are equal where they compute the same by the same dispatches.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     shape: Shape,
     needs: Needs,
@@ -288,7 +290,7 @@ impl Plan {
             limits,
             shape,
             needs,
-            options.tuning.as_ref(),
+            options.tuning_for(shape),
             |mut planner| forward::training(&mut planner, shape, options, None),
         )
     }
@@ -318,7 +320,7 @@ impl Plan {
             limits,
             shape,
             needs,
-            options.tuning.as_ref(),
+            options.tuning_for(shape),
             |mut planner| forward::inference(&mut planner, options.epsilon, options.mask),
         )
     }
@@ -385,7 +387,7 @@ impl Plan {
             limits,
             shape,
             needs,
-            options.tuning.as_ref(),
+            options.tuning_for(shape),
             |mut planner| {
                 let n = shape.values_per_channel();
                 backward::backward(&mut planner, &needs, shape, options.epsilon, n)
@@ -534,7 +536,7 @@ impl Plan {
             limits,
             shape,
             needs,
-            options.tuning.as_ref(),
+            options.tuning_for(shape),
             |mut planner| forward::training(&mut planner, shape, options, Some(shards)),
         )?;
         Ok(Self { shards, ..plan })
@@ -596,7 +598,7 @@ impl Plan {
             limits,
             shape,
             needs,
-            options.tuning.as_ref(),
+            options.tuning_for(shape),
             |mut planner| {
                 let n = values_per_channel;
                 backward::backward(&mut planner, &needs, shape, options.epsilon, n)
@@ -697,6 +699,17 @@ impl Plan {
             &self.unaligned
         }
     }
+}
+
+/// What shapes have in common that a kernel reads alike: the walk over an aligned tensor, and the values of its accesses.
+/// `None` where there is nothing to walk.
+pub(crate) fn access_pattern(shape: Shape, element: Element) -> Option<(Walk, u64)> {
+    (!shape.is_empty()).then(|| {
+        // where a lane walks a unit there are the most walks to tell apart
+        let widths = planner::widths(element, true);
+        let geometry = geometry::Geometry::new(shape, widths, Team::Lane, u64::MAX);
+        (geometry.walk, geometry.width)
+    })
 }
 
 fn check_epsilon(epsilon: f32) -> Result<(), PlanError> {

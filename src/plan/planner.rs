@@ -68,6 +68,16 @@ fn window_values(limits: &Limits, element: Element) -> u64 {
     }
 }
 
+/// Values that an access may have, the most first: of tensors that start at multiples of four values, or of any.
+pub(super) const fn widths(element: Element, aligned: bool) -> &'static [u64] {
+    match (aligned, element) {
+        (true, Element::F32) => &[4, 1],
+        (true, Element::F16 | Element::Bf16) => &[4, 2, 1],
+        (false, Element::F32) => &[1],
+        (false, Element::F16 | Element::Bf16) => &[2, 1],
+    }
+}
+
 impl<'a> Planner<'a> {
     /// For tensors that all start at multiples of four values, or for any.
     pub fn new(
@@ -79,12 +89,7 @@ impl<'a> Planner<'a> {
     ) -> Self {
         let window = window_values(limits, needs.element);
         let n = shape.values_per_channel();
-        let widths: &[u64] = match (aligned, needs.element) {
-            (true, Element::F32) => &[4, 1],
-            (true, Element::F16 | Element::Bf16) => &[4, 2, 1],
-            (false, Element::F32) => &[1],
-            (false, Element::F16 | Element::Bf16) => &[2, 1],
-        };
+        let widths = widths(needs.element, aligned);
         let fits = widths
             .iter()
             .find(|&&width| shape.len().is_multiple_of(width));

@@ -16,6 +16,7 @@ use super::spread::Spread;
 use super::sweep::{Point, Sweep};
 use crate::cli::compare::Tolerance;
 use crate::cli::output::{digits, lines, room, row, table};
+use crate::cli::tunings::Used;
 
 impl Report {
     /// What the columns mean, and what there is to know about the times.
@@ -170,10 +171,11 @@ impl Report {
         let environment = &self.environment;
         let mut parts = vec![
             format!(
-                "wgpu-batchnorm {} on {}\n{}",
+                "wgpu-batchnorm {} on {}\n{}\n{}",
                 environment.version,
                 environment.adapter_lines,
-                environment.describe_clock()
+                environment.describe_clock(),
+                Used::describe(environment.tuning.as_ref())
             ),
             self.copy_table(),
             self.legend(),

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 use wgpu_batchnorm::{
-    Backward, Combine, DispatchInfo, Inference, Limits, Plan, PlanError, Shape, ShapeError, Stage,
-    Team, Training, Tuning, Walk,
+    Backward, Combine, DispatchInfo, Inference, Limits, Operation, Plan, PlanError, Shape,
+    ShapeError, Stage, Team, Training, Tuning, Walk,
 };
 
 use super::facts::bytes;
@@ -51,27 +51,18 @@ impl Dispatch {
     }
 }
 
-/// What a step computes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Operation {
-    /// By the batch's own statistics.
-    Training,
-    /// By given ones.
-    Inference,
-    /// The gradients of what training computes.
-    Backward,
-}
+/// Every step, in the order of the table.
+const OPERATIONS: [Operation; 3] = [
+    Operation::Training,
+    Operation::Inference,
+    Operation::Backward,
+];
 
-impl Operation {
-    const ALL: [Self; 3] = [Self::Training, Self::Inference, Self::Backward];
-
-    fn plan(self, limits: &Limits, shape: Shape) -> Result<Plan, PlanError> {
-        match self {
-            Self::Training => Plan::training(limits, shape, &Training::default()),
-            Self::Inference => Plan::inference(limits, shape, &Inference::default()),
-            Self::Backward => Plan::backward(limits, shape, &Backward::default()),
-        }
+fn plan(operation: Operation, limits: &Limits, shape: Shape) -> Result<Plan, PlanError> {
+    match operation {
+        Operation::Training => Plan::training(limits, shape, &Training::default()),
+        Operation::Inference => Plan::inference(limits, shape, &Inference::default()),
+        Operation::Backward => Plan::backward(limits, shape, &Backward::default()),
     }
 }
 
@@ -79,7 +70,7 @@ impl Path {
     /// Every step of a shape: training, inference and the backward pass.
     pub fn all(limits: &Limits, layout: Layout, sizes: &Sizes) -> Result<[Self; 3], ShapeError> {
         let shape = sizes.shape(layout)?;
-        Ok(Operation::ALL.map(|operation| {
+        Ok(OPERATIONS.map(|operation| {
             let empty = Self {
                 shape: sizes.clone(),
                 layout,
@@ -92,7 +83,7 @@ impl Path {
                 dispatches: Vec::new(),
                 why: Vec::new(),
             };
-            match operation.plan(limits, shape) {
+            match plan(operation, limits, shape) {
                 Ok(plan) => empty.planned(limits, &plan),
                 Err(error) => Self {
                     why: vec![format!("It cannot run: {error}.")],
@@ -113,7 +104,7 @@ impl Path {
             binding_bytes: u64::MAX,
             ..limits.clone()
         };
-        let roomy = self.operation.plan(&roomy, plan.shape()).ok();
+        let roomy = self::plan(self.operation, &roomy, plan.shape()).ok();
         Self {
             path: path(plan),
             team: combine(first.combine),
