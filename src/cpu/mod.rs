@@ -34,6 +34,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+/// Compiles what is done for several generations of the processor's vectors, and runs what this one has. Functions that it
+/// calls are inlined, else they have the vectors that every processor has. The results are the same bits.
+macro_rules! vectorized {
+    ($simd:ident => $work:expr) => {
+        fearless_simd::dispatch!(fearless_simd::Level::new(), $simd => $work)
+    };
+}
+
 mod activation;
 mod backward;
 mod block;
@@ -112,14 +120,26 @@ pub fn training(
     if shape.is_empty() {
         return Ok(());
     }
-    let moments = statistics(x, shape);
-    let coefficients: Vec<Coefficients> = (moments.iter().enumerate())
-        .map(|(channel, moments)| {
-            let invstd = inverse_deviation(moments.variance(), options.epsilon);
-            Coefficients::new(moments.mean, invstd, parameters, channel)
-        })
-        .collect();
-    normalize(x, residual, y, shape, &coefficients, options.activation);
+    let coefficients = |channel: usize, moments: &Moments| {
+        let invstd = inverse_deviation(moments.variance(), options.epsilon);
+        Coefficients::new(moments.mean, invstd, parameters, channel)
+    };
+    let activation = options.activation;
+    // Inside the pool from here on: to wake it up for every stage takes longer than a stage of a small tensor.
+    let moments = rayon::scope(|_| {
+        if shape.inner() >= LONG_ROW
+            && let Some(geometry) = rows::Geometry::resident(shape, 1)
+        {
+            rows::training(x, residual, y, &geometry, coefficients, activation)
+        } else {
+            let moments = statistics(x, shape);
+            let coefficients: Vec<Coefficients> = (moments.iter().enumerate())
+                .map(|(channel, moments)| coefficients(channel, moments))
+                .collect();
+            normalize(x, residual, y, shape, &coefficients, activation);
+            moments
+        }
+    });
     write_state(&moments, options, running.as_mut(), saved.as_mut());
     Ok(())
 }
