@@ -1,5 +1,7 @@
 //! The two things that are done to every value: summed in a block, and normalized.
 
+use std::array::from_fn;
+
 use fearless_simd::prelude::*;
 use fearless_simd::{Simd, f32x8};
 
@@ -12,7 +14,7 @@ pub(super) const LANES: usize = 8;
 
 /// Chunks of lanes that are added to one another before they are added to the sums: chains of additions, which round and
 /// which take their time, are that much shorter.
-pub(super) const STEP: usize = 8;
+const STEP: usize = 8;
 
 /// How often a block's center may be found too far from its mean, and the block summed again.
 pub(super) const TRIES: usize = 3;
@@ -35,9 +37,15 @@ pub(super) fn store<S: Simd>(values: f32x8<S>, chunk: &mut [f32; LANES]) {
 
 /// The sum of a few vectors, by halves.
 #[inline(always)]
-pub(super) fn tree<S: Simd>(values: [f32x8<S>; STEP]) -> f32x8<S> {
-    let [a, b, c, d, e, f, g, h] = values;
-    ((a + b) + (c + d)) + ((e + f) + (g + h))
+fn tree<S: Simd>(mut values: [f32x8<S>; STEP]) -> f32x8<S> {
+    let mut half = STEP / 2;
+    while half > 0 {
+        for index in 0..half {
+            values[index] += values[index + half];
+        }
+        half /= 2;
+    }
+    values[0]
 }
 
 /// Two sums over values, in lanes.
@@ -63,7 +71,7 @@ impl LaneSums {
             let (a, _) = a.as_chunks::<LANES>();
             let (b, _) = b.as_chunks::<LANES>();
             let mut second = [sums[0]; STEP];
-            let first = std::array::from_fn(
+            let first = from_fn(
                 #[inline(always)]
                 |index| {
                     let [one, two] = terms(load(simd, &a[index]), load(simd, &b[index]));
@@ -107,8 +115,11 @@ impl LaneSums {
         self.0.map(
             #[inline(always)]
             |lanes| {
-                let [a, b, c, d, e, f, g, h] = lanes.map(f64::from);
-                ((a + e) + (c + g)) + ((b + f) + (d + h))
+                let [even, odd] = [0, 1].map(|lane| {
+                    let of = |lane: usize| f64::from(lanes[lane]);
+                    (of(lane) + of(lane + 4)) + (of(lane + 2) + of(lane + 6))
+                });
+                even + odd
             },
         )
     }
@@ -116,62 +127,73 @@ impl LaneSums {
 
 /// Writes to some rows what `each` makes of the values that are there and of those of other rows, of which there are
 /// several sets.
+#[allow(
+    clippy::needless_range_loop,
+    reason = "one index goes through all of the rows"
+)]
 #[inline(always)]
 pub(super) fn map<S: Simd, const TO: usize, const FROM: usize, const SETS: usize>(
     simd: S,
-    mut to: [&mut [f32]; TO],
+    to: [&mut [f32]; TO],
     from: [[&[f32]; FROM]; SETS],
     each: impl Fn([f32x8<S>; TO], [[f32x8<S>; FROM]; SETS]) -> [f32x8<S>; TO],
 ) {
     let len = to[0].len();
-    let from = from.map(|set| set.map(|row| &row[..len]));
     // The last values that fill a vector, some of which are in the vector before: made before that one is written.
-    let last = if len % LANES == 0 {
+    let last = if len.is_multiple_of(LANES) {
         None
     } else {
         Some(each(
-            std::array::from_fn(
+            from_fn(
                 #[inline(always)]
                 |row| last_lanes(simd, &to[row][..len]),
             ),
-            std::array::from_fn(
+            from_fn(
                 #[inline(always)]
                 |set| {
-                    std::array::from_fn(
+                    from_fn(
                         #[inline(always)]
-                        |row| last_lanes(simd, from[set][row]),
+                        |row| last_lanes(simd, &from[set][row][..len]),
                     )
                 },
             ),
         ))
     };
-    let chunks = from.map(|set| set.map(|row| row.as_chunks::<LANES>().0));
-    let to_chunks = (to.each_mut()).map(|row| row[..len].as_chunks_mut::<LANES>().0);
-    for index in 0..len / LANES {
-        let values = each(
-            std::array::from_fn(
+    let count = len / LANES;
+    let from: [[&[[f32; LANES]]; FROM]; SETS] = from_fn(
+        #[inline(always)]
+        |set| {
+            from_fn(
                 #[inline(always)]
-                |row| load(simd, &to_chunks[row][index]),
+                |row| &from[set][row].as_chunks().0[..count],
+            )
+        },
+    );
+    for index in 0..count {
+        let values = each(
+            from_fn(
+                #[inline(always)]
+                |row| load(simd, &to[row].as_chunks().0[index]),
             ),
-            std::array::from_fn(
+            from_fn(
                 #[inline(always)]
                 |set| {
-                    std::array::from_fn(
+                    from_fn(
                         #[inline(always)]
-                        |row| load(simd, &chunks[set][row][index]),
+                        |row| load(simd, &from[set][row][index]),
                     )
                 },
             ),
         );
-        for (row, values) in values.into_iter().enumerate() {
-            store(values, &mut to_chunks[row][index]);
+        for row in 0..TO {
+            store(values[row], &mut to[row].as_chunks_mut().0[index]);
         }
     }
     if let Some(last) = last {
-        for (row, last) in to.into_iter().zip(last) {
-            match row[..len].last_chunk_mut() {
-                Some(chunk) => store(last, chunk),
-                None => row[..len].copy_from_slice(&last.as_slice()[..len]),
+        for row in 0..TO {
+            match to[row][..len].last_chunk_mut() {
+                Some(chunk) => store(last[row], chunk),
+                None => to[row][..len].copy_from_slice(&last[row].as_slice()[..len]),
             }
         }
     }
@@ -186,7 +208,7 @@ fn last_lanes<S: Simd>(simd: S, row: &[f32]) -> f32x8<S> {
     }
 }
 
-/// Less values than fill a vector, and zeros.
+/// Fewer values than fill a vector, and zeros.
 #[inline(always)]
 fn padded<S: Simd>(simd: S, values: &[f32]) -> f32x8<S> {
     let mut chunk = [0.0; LANES];
@@ -195,7 +217,6 @@ fn padded<S: Simd>(simd: S, values: &[f32]) -> f32x8<S> {
 }
 
 /// Sums of `x - center` and of its square, over the values of one block of one channel.
-#[derive(Clone)]
 pub(super) struct Block {
     center: f32,
     count: usize,
@@ -217,14 +238,12 @@ impl Block {
     #[inline(always)]
     pub(super) fn about_start(values: &[f32]) -> Self {
         let first = values[0];
-        let offset = match values.first_chunk::<LANES>() {
-            Some(chunk) => {
-                let [a, b, c, d, e, f, g, h] = chunk.map(|value| value - first);
-                ((a + e) + (c + g)) + ((b + f) + (d + h))
-            }
-            None => 0.0,
-        };
-        Self::new(first + offset * (1.0 / LANES as f32))
+        let sample = values.first_chunk::<LANES>();
+        let sum = sample.map_or(0.0, |sample| {
+            let of = |lane: usize| sample[lane] - first;
+            ((of(0) + of(4)) + (of(2) + of(6))) + ((of(1) + of(5)) + (of(3) + of(7)))
+        });
+        Self::new(first + sum * (1.0 / LANES as f32))
     }
 
     /// Adds the values of one row.
@@ -311,8 +330,9 @@ impl Coefficients {
     /// Normalizes a run of one channel.
     #[inline(always)]
     pub(super) fn normalize<S: Simd>(self, simd: S, x: &[f32], y: &mut [f32]) {
-        let [hi, scale, shift] =
-            [self.hi, self.scale, self.shift].map(|value| f32x8::splat(simd, value));
+        let hi = f32x8::splat(simd, self.hi);
+        let scale = f32x8::splat(simd, self.scale);
+        let shift = f32x8::splat(simd, self.shift);
         map(
             simd,
             [y],

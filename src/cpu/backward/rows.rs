@@ -42,10 +42,8 @@ pub(super) fn gradients(
                     slope: slopes[channel],
                     through_statistics,
                 };
-                let [input, residual] = [&mut piece.input, &mut piece.residual].map(|target| {
-                    let (values, gradient) = target.as_mut()?;
-                    Some((&mut values[local.clone()], *gradient))
-                });
+                let input = piece.input.as_mut().map(|(to, gradient)| (&mut to[local.clone()], *gradient));
+                let residual = piece.residual.as_mut().map(|(to, gradient)| (&mut to[local], *gradient));
                 run.store(simd, flow, input, residual, &mut scratch);
             }
         });
@@ -99,10 +97,9 @@ pub(super) fn sums_and_gradients(
                         slope: slopes[index],
                         through_statistics,
                     };
-                    let [input, residual] = targets.each_mut().map(|target| {
-                        let (rows, gradient) = target.as_mut()?;
-                        Some((&mut rows[outer][local.clone()], *gradient))
-                    });
+                    let [input, residual] = &mut targets;
+                    let input = input.as_mut().map(|(rows, gradient)| (&mut rows[outer][local.clone()], *gradient));
+                    let residual = residual.as_mut().map(|(rows, gradient)| (&mut rows[outer][local], *gradient));
                     run.store(simd, flow, input, residual, &mut scratch);
                 }
             }
@@ -210,9 +207,11 @@ fn store_through<S: Simd>(
     hi: f32,
     slope: Slope,
 ) {
-    let [hi, center, scale, tilt, offset] =
-        [hi, slope.center, slope.scale, slope.tilt, slope.offset]
-            .map(|value| f32x8::splat(simd, value));
+    let hi = f32x8::splat(simd, hi);
+    let center = f32x8::splat(simd, slope.center);
+    let scale = f32x8::splat(simd, slope.scale);
+    let tilt = f32x8::splat(simd, slope.tilt);
+    let offset = f32x8::splat(simd, slope.offset);
     store_gradient(
         simd,
         to,
