@@ -24,8 +24,9 @@ const SEGMENT_ROWS: usize = 64;
 /// Values of neighbouring channels that a task of statistics reads in one go, at least: prefetching needs some way to go.
 const RUN: usize = 1 << 12;
 
-/// Values of a group of channels that are in cache still when its statistics are known, the third level's at worst.
-const RESIDENT: usize = 1 << 20;
+/// Values of a group of channels that are in cache still when its statistics are known: that of the third level, since
+/// long runs were measured to be worth more than the second level is.
+const RESIDENT: usize = 1 << 21;
 
 /// Groups for each thread at least: what is left to do when the others are done is short.
 const GROUPS: usize = 4;
@@ -118,10 +119,10 @@ fn normalize_run<S: Simd>(
     coefficients: Coefficients,
     activation: Activation,
 ) {
-    for (index, y) in y.chunks_mut(BLOCK).enumerate() {
-        let range = index * BLOCK..index * BLOCK + y.len();
-        coefficients.normalize(simd, &x[range.clone()], y);
-        finish(y, residual.map(|residual| &residual[range]), activation);
+    for block in blocks(0..y.len()) {
+        let y = &mut y[block.clone()];
+        coefficients.normalize(simd, &x[block.clone()], y);
+        finish(y, residual.map(|residual| &residual[block]), activation);
     }
 }
 
@@ -164,10 +165,40 @@ pub(super) fn runs(
     shape: Shape,
 ) -> impl Iterator<Item = (usize, Range<usize>)> {
     let (channels, inner) = (shape.channels() as usize, shape.inner() as usize);
-    (range.start / inner..range.end.div_ceil(inner)).map(move |row| {
-        let (start, end) = (row * inner, (row + 1) * inner);
-        (row % channels, range.start.max(start)..range.end.min(end))
-    })
+    let row = range.start / inner;
+    let (mut channel, mut end) = (row % channels, (row + 1) * inner);
+    let mut start = range.start;
+    std::iter::from_fn(
+        #[inline(always)]
+        move || {
+            if start == range.end {
+                return None;
+            }
+            let run = (channel, start..end.min(range.end));
+            // By counting: a division takes as long as a short run.
+            channel += 1;
+            if channel == channels {
+                channel = 0;
+            }
+            start = run.1.end;
+            end += inner;
+            Some(run)
+        },
+    )
+}
+
+/// A range in blocks, the last of which may be shorter.
+#[inline(always)]
+pub(super) fn blocks(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let mut start = range.start;
+    std::iter::from_fn(
+        #[inline(always)]
+        move || {
+            let block = start..range.end.min(start + BLOCK);
+            start = block.end;
+            (!block.is_empty()).then_some(block)
+        },
+    )
 }
 
 /// How a channel's values are cut, by the shape alone.

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::{Flow, Slope, Sums, Targets, store_gradient, store_values};
 use crate::cpu::block::{Coefficients, LaneSums};
-use crate::cpu::rows::{BLOCK, Geometry, PIECE, runs};
+use crate::cpu::rows::{BLOCK, Geometry, PIECE, blocks, runs};
 use crate::options::Gradient;
 use crate::shape::Shape;
 
@@ -120,15 +120,14 @@ fn segment_sums<S: Simd>(
     sums: &mut [Sums],
 ) {
     let segment = geometry.segment(segment);
-    let mut blocks = vec![LaneSums::default(); channels.len()];
+    let mut lanes = vec![LaneSums::default(); channels.len()];
     let mut scratch = [0.0; BLOCK];
     for outer in segment.rows.clone() {
-        for (block, channel) in blocks.iter_mut().zip(channels.clone()) {
+        for (block, channel) in lanes.iter_mut().zip(channels.clone()) {
             let coefficients = coefficients[channel];
             let hi = f32x8::splat(simd, coefficients.hi);
             let row = geometry.row(&segment, outer, channel);
-            for start in row.clone().step_by(BLOCK) {
-                let piece = start..row.end.min(start + BLOCK);
+            for piece in blocks(row) {
                 let x = &flow.x[piece.clone()];
                 let g = flow.gradient(
                     piece,
@@ -146,7 +145,7 @@ fn segment_sums<S: Simd>(
             }
         }
     }
-    for (sums, block) in sums.iter_mut().zip(&blocks) {
+    for (sums, block) in sums.iter_mut().zip(&lanes) {
         let [g, g_deviation] = block.totals();
         *sums = Sums { g, g_deviation };
     }
@@ -171,9 +170,8 @@ impl Run {
         scratch: &mut [f32; BLOCK],
     ) {
         let hi = self.coefficients.hi;
-        for start in self.values.clone().step_by(BLOCK) {
-            let range = start..self.values.end.min(start + BLOCK);
-            let local = start - self.values.start..range.end - self.values.start;
+        for range in blocks(self.values.clone()) {
+            let local = range.start - self.values.start..range.end - self.values.start;
             let x = &flow.x[range.clone()];
             let g = flow.gradient(
                 range,
