@@ -6,6 +6,10 @@ use crate::limits::{AdapterKind, Limits};
 /// Bytes that one lane takes of workgroup memory where lanes combine four channels' moments.
 const LANE_BYTES: u64 = 48;
 
+/// The most accesses that a lane may hold, four registers each: with more, too few lanes would be left to a GPU to switch to
+/// while others wait.
+const MOST_ACCESSES: u32 = 16;
+
 /// Far beyond what any adapter profits from, and far below where 32-bit sums of indices overflow.
 const MOST: u32 = 1 << 20;
 
@@ -49,9 +53,16 @@ pub struct Tuning {
     pub tile_rows: u32,
     /// Bytes up to which a channels-last tensor is normalized in one dispatch.
     pub fused_bytes: u64,
-    /// Bytes up to which inference normalizes a channels-first tensor with few values of a channel in a row (7x7) channel
-    /// by channel; larger ones go row by row. Only where a lane walks a unit.
+    /// Bytes up to which a channels-first tensor with few values of a channel in a row is normalized channel by channel (8x8),
+    /// and has its gradients written so (7x7); larger ones go row by row. Only where a lane walks a unit.
     pub cache_bytes: u64,
+    /// Accesses (of four values, or fewer) that a lane may hold in registers, those of all tensors together, 16 at most: where
+    /// so many are enough for whole channels, forward and backward read every tensor once. 0: they never do. Only where a
+    /// workgroup walks a unit.
+    pub resident_accesses: u32,
+    /// Workgroups that keep the adapter busy where their lanes hold values in registers: fewer than `workgroups`, as each has
+    /// all of its loads in flight at once.
+    pub resident_workgroups: u32,
 }
 
 impl Tuning {
@@ -71,6 +82,8 @@ impl Tuning {
                 tile_rows: 256,
                 fused_bytes: 256 << 10,
                 cache_bytes: 8 << 20,
+                resident_accesses: 0,
+                resident_workgroups: 1,
             },
             AdapterKind::Integrated | AdapterKind::Discrete => Self {
                 workgroup_size: 256.min(limits.workgroup_size),
@@ -85,6 +98,16 @@ impl Tuning {
                 tile_rows: 8,
                 fused_bytes: 64 << 10,
                 cache_bytes: u64::MAX,
+                // Of 16 vec4, AMD's compiler makes 96 to 128 vector registers in either direction and no spill: 12 to 16
+                // waves of 32 lanes on a SIMD of RDNA3, 8 to 10 on RDNA2, 2 waves of 64 on GCN. That is two workgroups
+                // of 256 lanes to a compute unit at least, one of which loads 64 KiB while the other computes.
+                resident_accesses: MOST_ACCESSES,
+                // one for each compute unit of a middling GPU: one has all the loads of its channels in flight
+                resident_workgroups: if limits.adapter == AdapterKind::Discrete {
+                    64
+                } else {
+                    8
+                },
             },
         }
     }
@@ -115,10 +138,15 @@ impl Tuning {
             ("values_per_workgroup", self.values_per_workgroup),
             ("block", self.block),
             ("tile_rows", self.tile_rows),
+            ("resident_workgroups", self.resident_workgroups),
         ] {
             if given == 0 || given > MOST {
                 return bad(what, u64::from(given), format!("1 to {MOST}"));
             }
+        }
+        if self.resident_accesses > MOST_ACCESSES {
+            let given = u64::from(self.resident_accesses);
+            return bad("resident_accesses", given, format!("0 to {MOST_ACCESSES}"));
         }
         Ok(())
     }

@@ -104,7 +104,8 @@ GPU      {gpu}
 +-       half of what lies between the quartiles, of the time before it
 I/O      the same with upload before and download after, by wall time
 GB/s     least traffic of the operation over GPU time: inference reads and
-         writes the tensor once, training reads it twice
+         writes the tensor once, training reads it twice (or once, where
+         the plan keeps it on chip)
 of copy  copy_fraction: those GB/s over the copy kernel's, timed in turn
 x CPU    speed-up, CPU over GPU
 error    largest |v - v64| / max(1, |v64|) of output and running statistics,

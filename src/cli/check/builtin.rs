@@ -29,6 +29,12 @@ const HARD_FULL: [(Layout, [usize; 4]); 2] = [
     (ChannelsLast, [10, 1000, 1000, 4]),
 ];
 
+/// The same with channels that one workgroup's registers hold, which GPUs have kernels of their own for.
+const HARD_SMALL: [(Layout, [usize; 4]); 2] = [
+    (ChannelsFirst, [2, 64, 28, 28]),
+    (ChannelsLast, [4, 4, 4, 2048]),
+];
+
 /// Shapes with something odd about each.
 const SWEEP: [(Layout, &[usize]); 20] = [
     (ChannelsFirst, &[2, 3, 7, 7]),
@@ -80,6 +86,7 @@ pub fn run(device: &Device, full: bool) -> Result<Vec<Checked>> {
     ))?;
     let mut checked = Vec::new();
     hard(device, if full { HARD_FULL } else { HARD }, &mut checked)?;
+    hard(device, HARD_SMALL, &mut checked)?;
     sweep(device, full, &mut checked)?;
     fused(device, full, &mut checked)?;
 

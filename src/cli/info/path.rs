@@ -155,6 +155,7 @@ fn path(plan: &Plan) -> &'static str {
     let first = plan.dispatches().next().map(|dispatch| dispatch.stage);
     match first {
         None => "none",
+        Some(Stage::Resident | Stage::GradientResident) => "resident",
         Some(Stage::Fused | Stage::GradientFused) => "fused",
         Some(Stage::Coefficients | Stage::GradientCoefficients) => "whole",
         Some(Stage::NormalizeGiven) => "given",
@@ -195,6 +196,13 @@ fn why(limits: &Limits, plan: &Plan, first: &DispatchInfo, roomy: Option<&Plan>)
         ));
     }
     match path(plan) {
+        "resident" => why.push(format!(
+            "A workgroup's registers hold whole channels, {} for each lane: every tensor is read once.",
+            match first.held {
+                1 => "an access".to_owned(),
+                held => format!("{held} accesses"),
+            }
+        )),
         "fused" => why.push(format!(
             "{}: each {}, which goes over it again right after the first time.",
             whole_channels(&tuning, plan, first),
@@ -366,26 +374,38 @@ mod tests {
         let many = "8x4096x7x7";
         says(
             &training(&gpu(None), many, ChannelsFirst),
-            "fused",
+            "resident",
             "workgroup",
             "no subgroups",
         );
         says(
-            &training(&gpu(Some((32, 32))), many, ChannelsFirst),
+            &training(&gpu(None), many, ChannelsFirst),
+            "resident",
+            "workgroup",
+            "2 accesses for each lane",
+        );
+        says(
+            &training(&gpu(Some((32, 32))), "8x1024x56x56", ChannelsFirst),
             "fused",
+            "subgroups",
+            "right after the first time",
+        );
+        says(
+            &training(&gpu(Some((32, 32))), many, ChannelsFirst),
+            "resident",
             "subgroups",
             "(of 32 lanes)",
         );
         says(
             &training(&gpu(Some((32, 64))), many, ChannelsFirst),
-            "fused",
+            "resident",
             "subgroups",
             "(of 32 to 64 lanes)",
         );
         let whole = gpu(Some((256, 256)));
         says(
             &training(&whole, many, ChannelsFirst),
-            "fused",
+            "resident",
             "subgroup",
             "no barrier",
         );
