@@ -14,12 +14,16 @@ const GELU_CUBE: f32 = 0.044_715;
 const GELU_END: f32 = 16.0;
 
 /// What follows normalization.
+#[inline(always)]
 pub(super) fn finish(z: &mut [f32], residual: Option<&[f32]>, activation: Activation) {
     add_residual(z, residual);
-    activate(z, activation);
+    if activation != Activation::None {
+        activate(z, activation);
+    }
 }
 
 /// Adds the residual, where there is one.
+#[inline(always)]
 pub(super) fn add_residual(z: &mut [f32], residual: Option<&[f32]>) {
     if let Some(residual) = residual {
         for (z, &residual) in z.iter_mut().zip(residual) {

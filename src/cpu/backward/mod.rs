@@ -8,33 +8,16 @@
 //! with `scale = gamma * invstd`, `tilt = scale * invstd * sum(g * xhat) / n`, the center the mean of g rounded to f32, and
 //! the offset what rounding took from the means of g and of x.
 
-/// Writes or adds to a slice the value at each of its indices. A macro, since closures of many slices are not inlined. The
-/// functions that use it never are: as arguments the slices are known not to overlap, and the loop becomes vectors.
-macro_rules! store {
-    ($to:expr, $gradient:expr, |$index:ident| $value:expr) => {
-        match $gradient {
-            Gradient::Skip => (),
-            Gradient::Write => {
-                for ($index, to) in $to.iter_mut().enumerate() {
-                    *to = $value;
-                }
-            }
-            Gradient::Add => {
-                for ($index, to) in $to.iter_mut().enumerate() {
-                    *to += $value;
-                }
-            }
-        }
-    };
-}
-
 mod columns;
 mod rows;
 
 use std::ops::Range;
 
+use fearless_simd::{Simd, f32x8};
+
 use super::activation::{activation_gradient, add_residual};
-use super::block::Coefficients;
+use super::block::{Coefficients, map};
+use super::rows::Geometry;
 use super::state::{GradientsMut, NormalizedBy, check_gradients, inverse_deviation, split};
 use super::{LONG_ROW, Parameters};
 use crate::activation::Activation;
@@ -121,36 +104,53 @@ pub fn backward(
     let summed = gradients.gamma.is_some()
         || gradients.beta.is_some()
         || (batch && gradients.input.is_some());
-    let sums = if !summed {
-        vec![]
-    } else if shape.inner() >= LONG_ROW {
-        rows::sums(&flow, shape, &coefficients)
-    } else {
-        columns::sums(&flow, shape, &coefficients)
-    };
-    let of_parameters: Vec<ParameterGradients> = (channels.iter().zip(&sums))
-        .map(|(channel, sums)| channel.parameter_gradients(*sums))
-        .collect();
-
     let n = shape.values_per_channel() as f64;
-    let slopes: Vec<Slope> = (channels.iter().enumerate())
-        .map(|(index, channel)| match of_parameters.get(index) {
-            Some(of_parameters) if batch => Slope::batch(channel, *of_parameters, n),
+    let slope = |index: usize, sums: Option<Sums>| {
+        let channel = &channels[index];
+        match sums {
+            Some(sums) if batch => Slope::batch(channel, channel.parameter_gradients(sums), n),
             _ => Slope::fixed(channel),
-        })
-        .collect();
+        }
+    };
     let to = Targets {
         input: gradients.input.take().map(|to| (to, options.grad_input)),
         residual: (gradients.residual.take()).map(|to| (to, options.grad_residual)),
         through_statistics: batch,
     };
-    if to.input.is_some() || to.residual.is_some() {
-        if shape.inner() >= LONG_ROW {
-            rows::gradients(&flow, to, shape, &coefficients, &slopes);
+    let written = to.input.is_some() || to.residual.is_some();
+    let long = shape.inner() >= LONG_ROW;
+    // Inside the pool: to wake it up for every stage takes longer than a stage of a small tensor.
+    let sums = rayon::scope(|_| {
+        if summed
+            && written
+            && long
+            && let Some(geometry) = Geometry::resident(shape, 2)
+        {
+            rows::sums_and_gradients(&flow, to, &geometry, &coefficients, |channel, sums| {
+                slope(channel, Some(sums))
+            })
         } else {
-            columns::gradients(&flow, to, shape, &coefficients, &slopes);
+            let sums = match (summed, long) {
+                (false, _) => vec![],
+                (true, true) => rows::sums(&flow, shape, &coefficients),
+                (true, false) => columns::sums(&flow, shape, &coefficients),
+            };
+            if written {
+                let slopes: Vec<Slope> = (0..channels.len())
+                    .map(|index| slope(index, sums.get(index).copied()))
+                    .collect();
+                if long {
+                    rows::gradients(&flow, to, shape, &coefficients, &slopes);
+                } else {
+                    columns::gradients(&flow, to, shape, &coefficients, &slopes);
+                }
+            }
+            sums
         }
-    }
+    });
+    let of_parameters: Vec<ParameterGradients> = (channels.iter().zip(&sums))
+        .map(|(channel, sums)| channel.parameter_gradients(*sums))
+        .collect();
     write_parameters(&of_parameters, options, &mut gradients);
     Ok(())
 }
@@ -266,6 +266,7 @@ struct Flow<'a> {
 impl Flow<'_> {
     /// `g` of some neighbouring values; `normalize` normalizes values of x. Without an activation it is dy itself, else it
     /// is put into `g`.
+    #[inline(always)]
     fn gradient<'b>(
         &'b self,
         range: Range<usize>,
@@ -325,11 +326,45 @@ impl<'a> Targets<'a> {
     }
 }
 
+/// Writes or adds to a row what `value` makes of the values of other rows.
+#[inline(always)]
+fn store_gradient<S: Simd, const ROWS: usize>(
+    simd: S,
+    to: &mut [f32],
+    gradient: Gradient,
+    rows: [&[f32]; ROWS],
+    value: impl Fn([f32x8<S>; ROWS]) -> f32x8<S>,
+) {
+    match gradient {
+        Gradient::Skip => (),
+        Gradient::Write => map(
+            simd,
+            [to],
+            [rows],
+            #[inline(always)]
+            |_, [values]| [value(values)],
+        ),
+        Gradient::Add => map(
+            simd,
+            [to],
+            [rows],
+            #[inline(always)]
+            |[before], [values]| [before + value(values)],
+        ),
+    }
+}
+
 /// A gradient that is there already.
-#[inline(never)]
-fn store_values(to: &mut [f32], gradient: Gradient, g: &[f32]) {
-    let g = &g[..to.len()];
-    store!(to, gradient, |i| g[i]);
+#[inline(always)]
+fn store_values<S: Simd>(simd: S, to: &mut [f32], gradient: Gradient, g: &[f32]) {
+    store_gradient(
+        simd,
+        to,
+        gradient,
+        [g],
+        #[inline(always)]
+        |[g]| g,
+    );
 }
 
 fn write_parameters(

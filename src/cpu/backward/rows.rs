@@ -1,75 +1,23 @@
 //! Long contiguous rows: lanes walk along the row of one channel.
 
+use std::ops::Range;
+
+use fearless_simd::prelude::*;
+use fearless_simd::{Simd, f32x8};
 use rayon::prelude::*;
 
-use super::{Flow, Slope, Sums, Targets, store_values};
-use crate::cpu::block::{Coefficients, LANES, total};
-use crate::cpu::rows::{BLOCK, Geometry, PIECE, runs};
+use super::{Flow, Slope, Sums, Targets, store_gradient, store_values};
+use crate::cpu::block::{Coefficients, LaneSums};
+use crate::cpu::rows::{BLOCK, Geometry, PIECE, blocks, runs};
 use crate::options::Gradient;
 use crate::shape::Shape;
 
 /// The sums of each channel.
 pub(super) fn sums(flow: &Flow<'_>, shape: Shape, coefficients: &[Coefficients]) -> Vec<Sums> {
     let geometry = Geometry::new(shape);
-    geometry.of_channels(Sums::merge, |task| {
-        let channels = geometry.channels_of(task);
-        let mut running = vec![RunningSums::default(); channels.len()];
-        let mut scratch = [0.0; BLOCK];
-        geometry.walk(task, |index, range| {
-            let coefficients = coefficients[channels.start + index];
-            for start in range.clone().step_by(BLOCK) {
-                let piece = start..range.end.min(start + BLOCK);
-                let x = &flow.x[piece.clone()];
-                let g = flow.gradient(piece, &mut scratch, |x, z| coefficients.normalize(x, z));
-                running[index].add(x, g, coefficients.hi);
-            }
-        });
-        running.into_iter().map(RunningSums::finish).collect()
+    geometry.of_channels(Sums::merge, |segment, channels, sums| {
+        vectorized!(simd => segment_sums(simd, flow, &geometry, segment, channels, coefficients, sums));
     })
-}
-
-/// The sums of a channel so far, and the lanes of the block that is being summed.
-#[derive(Clone, Copy, Default)]
-struct RunningSums {
-    total: Sums,
-    count: usize,
-    g: [f32; LANES],
-    g_deviation: [f32; LANES],
-}
-
-impl RunningSums {
-    /// Adds values of at most one block.
-    fn add(&mut self, x: &[f32], g: &[f32], hi: f32) {
-        let (x_chunks, x_rest) = x.as_chunks::<LANES>();
-        let (g_chunks, g_rest) = g.as_chunks::<LANES>();
-        // Local copies stay in registers over the loop; fields, behind a reference, do not.
-        let (mut sum, mut product) = (self.g, self.g_deviation);
-        for (x, g) in x_chunks.iter().zip(g_chunks) {
-            for lane in 0..LANES {
-                sum[lane] += g[lane];
-                product[lane] += g[lane] * (x[lane] - hi);
-            }
-        }
-        for (lane, (x, g)) in x_rest.iter().zip(g_rest).enumerate() {
-            sum[lane] += g;
-            product[lane] += g * (x - hi);
-        }
-        (self.g, self.g_deviation) = (sum, product);
-        self.count += x.len();
-        if self.count >= BLOCK {
-            *self = Self {
-                total: self.finish(),
-                ..Self::default()
-            };
-        }
-    }
-
-    fn finish(self) -> Sums {
-        self.total.merge(Sums {
-            g: total(&self.g),
-            g_deviation: total(&self.g_deviation),
-        })
-    }
 }
 
 /// The gradients of x and of the residual, in pieces of the whole tensor.
@@ -82,50 +30,206 @@ pub(super) fn gradients(
 ) {
     let through_statistics = to.through_statistics;
     let pieces = to.pieces(flow.dy.len(), PIECE);
-    pieces.into_par_iter().for_each(|mut piece| {
-        let mut scratch = [0.0; BLOCK];
-        for (channel, run) in runs(piece.start..piece.start + piece.len, shape) {
-            let coefficients = coefficients[channel];
-            for start in run.clone().step_by(BLOCK) {
-                let range = start..run.end.min(start + BLOCK);
-                let local = start - piece.start..range.end - piece.start;
-                let x = &flow.x[range.clone()];
-                let g = flow.gradient(range, &mut scratch, |x, z| coefficients.normalize(x, z));
-                if let Some((input, gradient)) = &mut piece.input {
-                    let to = &mut input[local.clone()];
-                    let slope = slopes[channel];
-                    if through_statistics {
-                        store_through(to, *gradient, x, g, coefficients.hi, slope);
-                    } else {
-                        store_scaled(to, *gradient, g, slope.scale);
-                    }
-                }
-                if let Some((residual, gradient)) = &mut piece.residual {
-                    store_values(&mut residual[local], *gradient, g);
-                }
+    // The values that were read last are in cache still.
+    pieces.into_par_iter().rev().for_each(|mut piece| {
+        vectorized!(simd => {
+            let mut scratch = [0.0; BLOCK];
+            for (channel, run) in runs(piece.start..piece.start + piece.len, shape) {
+                let local = run.start - piece.start..run.end - piece.start;
+                let run = Run {
+                    values: run,
+                    coefficients: coefficients[channel],
+                    slope: slopes[channel],
+                    through_statistics,
+                };
+                let input = piece.input.as_mut().map(|(to, gradient)| (&mut to[local.clone()], *gradient));
+                let residual = piece.residual.as_mut().map(|(to, gradient)| (&mut to[local], *gradient));
+                run.store(simd, flow, input, residual, &mut scratch);
             }
-        }
+        });
     });
 }
 
+/// Both in one go, where a task can own channels: `slope` makes that of a channel from its sums.
+pub(super) fn sums_and_gradients(
+    flow: &Flow<'_>,
+    to: Targets<'_>,
+    geometry: &Geometry,
+    coefficients: &[Coefficients],
+    slope: impl Fn(usize, Sums) -> Slope + Sync,
+) -> Vec<Sums> {
+    let through_statistics = to.through_statistics;
+    let mut sums = vec![Sums::default(); geometry.channels];
+    let mut targets = [to.input, to.residual].map(|target| {
+        let (values, gradient) = target?;
+        Some((geometry.rows_of_groups(values).into_iter(), gradient))
+    });
+    let tasks: Vec<_> = (sums.chunks_mut(geometry.group))
+        .map(|sums| {
+            let targets = targets.each_mut().map(|target| {
+                let (groups, gradient) = target.as_mut()?;
+                Some((groups.next()?, *gradient))
+            });
+            (sums, targets)
+        })
+        .collect();
+    tasks.into_par_iter().enumerate().for_each(|(group, (sums, mut targets))| {
+        let channels = geometry.channels_of(group);
+        vectorized!(simd => {
+            let mut part = vec![Sums::default(); channels.len()];
+            for segment in 0..geometry.segments {
+                segment_sums(simd, flow, geometry, segment, channels.clone(), coefficients, &mut part);
+                for (total, part) in sums.iter_mut().zip(&part) {
+                    *total = total.merge(*part);
+                }
+            }
+            let slopes: Vec<Slope> = (channels.clone().zip(&*sums))
+                .map(|(channel, sums)| slope(channel, *sums))
+                .collect();
+            let mut scratch = [0.0; BLOCK];
+            for outer in 0..geometry.outer {
+                for (index, channel) in channels.clone().enumerate() {
+                    let local = index * geometry.inner..(index + 1) * geometry.inner;
+                    let start = (outer * geometry.channels + channel) * geometry.inner;
+                    let run = Run {
+                        values: start..start + geometry.inner,
+                        coefficients: coefficients[channel],
+                        slope: slopes[index],
+                        through_statistics,
+                    };
+                    let [input, residual] = &mut targets;
+                    let input = input.as_mut().map(|(rows, gradient)| (&mut rows[outer][local.clone()], *gradient));
+                    let residual = residual.as_mut().map(|(rows, gradient)| (&mut rows[outer][local], *gradient));
+                    run.store(simd, flow, input, residual, &mut scratch);
+                }
+            }
+        });
+    });
+    sums
+}
+
+/// The sums of one segment of each of some channels.
+#[inline(always)]
+fn segment_sums<S: Simd>(
+    simd: S,
+    flow: &Flow<'_>,
+    geometry: &Geometry,
+    segment: usize,
+    channels: Range<usize>,
+    coefficients: &[Coefficients],
+    sums: &mut [Sums],
+) {
+    let segment = geometry.segment(segment);
+    let mut lanes = vec![LaneSums::default(); channels.len()];
+    let mut scratch = [0.0; BLOCK];
+    for outer in segment.rows.clone() {
+        for (block, channel) in lanes.iter_mut().zip(channels.clone()) {
+            let coefficients = coefficients[channel];
+            let hi = f32x8::splat(simd, coefficients.hi);
+            let row = geometry.row(&segment, outer, channel);
+            for piece in blocks(row) {
+                let x = &flow.x[piece.clone()];
+                let g = flow.gradient(
+                    piece,
+                    &mut scratch,
+                    #[inline(always)]
+                    |x, z| coefficients.normalize(simd, x, z),
+                );
+                block.add(
+                    simd,
+                    x,
+                    g,
+                    #[inline(always)]
+                    |x, g| [g, g * (x - hi)],
+                );
+            }
+        }
+    }
+    for (sums, block) in sums.iter_mut().zip(&lanes) {
+        let [g, g_deviation] = block.totals();
+        *sums = Sums { g, g_deviation };
+    }
+}
+
+/// A run of one channel, and what its gradients are made with.
+struct Run {
+    values: Range<usize>,
+    coefficients: Coefficients,
+    slope: Slope,
+    through_statistics: bool,
+}
+
+impl Run {
+    #[inline(always)]
+    fn store<S: Simd>(
+        self,
+        simd: S,
+        flow: &Flow<'_>,
+        mut input: Option<(&mut [f32], Gradient)>,
+        mut residual: Option<(&mut [f32], Gradient)>,
+        scratch: &mut [f32; BLOCK],
+    ) {
+        let hi = self.coefficients.hi;
+        for range in blocks(self.values.clone()) {
+            let local = range.start - self.values.start..range.end - self.values.start;
+            let x = &flow.x[range.clone()];
+            let g = flow.gradient(
+                range,
+                scratch,
+                #[inline(always)]
+                |x, z| self.coefficients.normalize(simd, x, z),
+            );
+            if let Some((input, gradient)) = &mut input {
+                let to = &mut input[local.clone()];
+                if self.through_statistics {
+                    store_through(simd, to, *gradient, x, g, hi, self.slope);
+                } else {
+                    store_scaled(simd, to, *gradient, g, self.slope.scale);
+                }
+            }
+            if let Some((residual, gradient)) = &mut residual {
+                store_values(simd, &mut residual[local], *gradient, g);
+            }
+        }
+    }
+}
+
 /// The gradient of x through batch statistics.
-#[inline(never)]
-fn store_through(to: &mut [f32], gradient: Gradient, x: &[f32], g: &[f32], hi: f32, slope: Slope) {
-    let (x, g) = (&x[..to.len()], &g[..to.len()]);
-    let Slope {
-        center,
-        scale,
-        tilt,
-        offset,
-    } = slope;
-    store!(to, gradient, |i| (g[i] - center) * scale
-        - (x[i] - hi) * tilt
-        + offset);
+#[inline(always)]
+fn store_through<S: Simd>(
+    simd: S,
+    to: &mut [f32],
+    gradient: Gradient,
+    x: &[f32],
+    g: &[f32],
+    hi: f32,
+    slope: Slope,
+) {
+    let hi = f32x8::splat(simd, hi);
+    let center = f32x8::splat(simd, slope.center);
+    let scale = f32x8::splat(simd, slope.scale);
+    let tilt = f32x8::splat(simd, slope.tilt);
+    let offset = f32x8::splat(simd, slope.offset);
+    store_gradient(
+        simd,
+        to,
+        gradient,
+        [x, g],
+        #[inline(always)]
+        |[x, g]| (g - center) * scale - (x - hi) * tilt + offset,
+    );
 }
 
 /// The gradient of x through fixed statistics.
-#[inline(never)]
-fn store_scaled(to: &mut [f32], gradient: Gradient, g: &[f32], scale: f32) {
-    let g = &g[..to.len()];
-    store!(to, gradient, |i| g[i] * scale);
+#[inline(always)]
+fn store_scaled<S: Simd>(simd: S, to: &mut [f32], gradient: Gradient, g: &[f32], scale: f32) {
+    let scale = f32x8::splat(simd, scale);
+    store_gradient(
+        simd,
+        to,
+        gradient,
+        [g],
+        #[inline(always)]
+        |[g]| g * scale,
+    );
 }
