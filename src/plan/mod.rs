@@ -18,7 +18,7 @@ use crate::limits::Limits;
 use crate::options::{Backward, Gradient, Inference, Running, Training, Update};
 use crate::packed::Packed;
 use crate::shape::Shape;
-use crate::tuning::Tuning;
+use crate::tuning::{Team, Tuning};
 
 pub use geometry::Walk;
 pub(crate) use needs::{Needs, Pass};
@@ -127,6 +127,7 @@ pub(crate) struct Kernel {
     pub width: u64,
     /// Channels of a unit.
     pub channels: u64,
+    pub team: Team,
     pub combine: Combine,
     pub lanes: Lanes,
 }

@@ -12,33 +12,109 @@ use crate::radv::{Compiled, Radv};
 use crate::spirv::{Source, compile};
 
 /// A GPU that is compiled for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Family {
     /// As the driver calls it.
     pub name: &'static str,
-    /// As users do.
+    /// As its maker calls the instruction set.
     pub generation: &'static str,
+    /// A card of this family, as its maker describes it.
+    pub card: Card,
     /// As wgpu describes it.
     pub subgroups: SubgroupSizes,
+}
+
+/// What bounds the instructions that memory leaves time for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Card {
+    pub name: &'static str,
+    /// Of 64 lanes, each an instruction per clock.
+    pub compute_units: f64,
+    pub clock_hz: f64,
+    pub bytes_per_second: f64,
+}
+
+impl Card {
+    /// Vector instructions that fit into the time in which memory moves so many bytes.
+    pub fn vector_instructions(&self, bytes: f64) -> f64 {
+        self.compute_units * 64.0 * self.clock_hz / self.bytes_per_second * bytes
+    }
 }
 
 pub const FAMILIES: [Family; 3] = [
     Family {
         name: "navi31",
         generation: "RDNA3",
+        card: Card {
+            name: "RX 7900 XTX",
+            compute_units: 96.0,
+            clock_hz: 2.5e9,
+            bytes_per_second: 960e9,
+        },
         subgroups: SubgroupSizes { min: 32, max: 64 },
     },
     Family {
         name: "navi21",
         generation: "RDNA2",
+        card: Card {
+            name: "RX 6900 XT",
+            compute_units: 80.0,
+            clock_hz: 2.25e9,
+            bytes_per_second: 512e9,
+        },
         subgroups: SubgroupSizes { min: 32, max: 64 },
     },
     Family {
         name: "vega10",
         generation: "GCN5",
+        card: Card {
+            name: "RX Vega 64",
+            compute_units: 64.0,
+            clock_hz: 1.546e9,
+            bytes_per_second: 483.8e9,
+        },
         subgroups: SubgroupSizes { min: 64, max: 64 },
     },
 ];
+
+/// Kernels that may let fewer than half of the subgroups run.
+#[derive(Clone, Copy, Debug)]
+pub struct Exception {
+    /// None for all.
+    pub family: Option<&'static str>,
+    pub stages: &'static [&'static str],
+    pub walk: &'static str,
+    /// Percent of the subgroups that must run all the same.
+    pub occupancy: u64,
+    pub reason: &'static str,
+}
+
+pub const EXCEPTIONS: [Exception; 2] = [
+    Exception {
+        family: None,
+        stages: &["backward/fused"],
+        walk: "columns",
+        occupancy: 30,
+        reason: "Only tensors of at most 64 KiB take it, whose workgroups are too few to fill a GPU.",
+    },
+    Exception {
+        family: Some("vega10"),
+        stages: &["backward/sums", "backward/coefficients", "backward/input"],
+        walk: "columns",
+        occupancy: 40,
+        reason: "Where the activation's input is computed again, or its gradient takes many steps, a lane holds what is known \
+                 of four channels: sums, coefficients, and the accesses themselves. Four subgroups of 64 lanes with two loads \
+                 of 16 bytes each are 8 KiB on their way to a SIMD unit; 484 GB/s for half a microsecond are 1 KiB.",
+    },
+];
+
+impl Exception {
+    fn holds(&self, family: &str, about: &About) -> bool {
+        self.family.is_none_or(|name| name == family)
+            && self.stages.contains(&about.stage.as_str())
+            && self.walk == about.walk
+    }
+}
 
 /// Everything that was compiled for one GPU.
 #[derive(Debug, Serialize, Deserialize)]
@@ -95,7 +171,8 @@ impl Measured {
         // the mask's words are as long as single values
         let gathered = tensors.gathered + u32::from(tensors.mask && access == 4);
         self.main(|turn| {
-            if tensors.gathered == 0 || !turn.stores.is_empty() {
+            let applies = tensors.written > 0 && !turn.stores.is_empty();
+            if tensors.gathered == 0 || applies {
                 return 0.0;
             }
             let loads = turn.loads.iter().filter(|&&bytes| bytes == access);
@@ -132,8 +209,20 @@ impl Measured {
         })
     }
 
-    /// What is wrong with it, on a GPU whose SIMD units hold so many subgroups at most.
-    pub fn faults(&self, most_subgroups: u64) -> Vec<String> {
+    /// Percent of the subgroups that must run; none where the kernel keeps a tensor in registers.
+    fn needed_occupancy(&self, family: &str) -> u64 {
+        let exception = EXCEPTIONS
+            .iter()
+            .find(|exception| exception.holds(family, &self.about));
+        match exception {
+            _ if self.about.is_resident() => 0,
+            Some(exception) => exception.occupancy,
+            None => 50,
+        }
+    }
+
+    /// What is wrong with it, on a GPU of this family whose SIMD units hold so many subgroups at most.
+    pub fn faults(&self, family: &str, most_subgroups: u64) -> Vec<String> {
         let mut faults = vec![];
         if self.spilled_registers > 0 {
             faults.push(format!("spills {} registers", self.spilled_registers));
@@ -144,7 +233,8 @@ impl Measured {
                 self.scratch_bytes
             ));
         }
-        if 2 * self.subgroups_per_simd < most_subgroups && !self.about.is_resident() {
+        let needed = self.needed_occupancy(family);
+        if 100 * self.subgroups_per_simd < needed * most_subgroups {
             faults.push(format!(
                 "lets only {} of {most_subgroups} subgroups onto a SIMD unit, by {} vector registers",
                 self.subgroups_per_simd, self.vector_registers
@@ -233,14 +323,17 @@ pub fn show(family: Family, words: &[String]) -> Result<String> {
 fn listing(name: &str, wgsl: &str, compiled: &Compiled) -> String {
     let mut statistics: Vec<_> = compiled.statistics.iter().collect();
     statistics.sort();
-    let mut text = format!("==== {name}\n\n{}\n\n", wgsl.trim_end());
-    for (name, value) in statistics {
-        text += &format!("{name}: {value}\n");
-    }
-    for turn in innermost_loops(&compiled.listing) {
-        text += &format!("{turn:?}\n");
-    }
-    text + "\n" + compiled.listing.trim_end() + "\n\n"
+    let numbers = statistics
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\n"));
+    let loops = innermost_loops(&compiled.listing);
+    let loops = loops.iter().map(|turn| format!("{turn:?}\n"));
+    format!(
+        "==== {name}\n\n{}\n\n{}\n{}\n\n",
+        wgsl.trim_end(),
+        numbers.chain(loops).collect::<String>(),
+        compiled.listing.trim_end()
+    )
 }
 
 /// Of a file: its own text and machine code.
@@ -248,4 +341,113 @@ pub fn show_file(source: &Source) -> Result<String> {
     let radv = Radv::new()?;
     let compiled = radv.compile(&compile(source)?, &source.entry_point, source.subgroups)?;
     Ok(listing(&radv.name, &source.wgsl, &compiled))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::Tensors;
+
+    /// Statistics by rows of vec4, with one loop of two loads.
+    fn good() -> Measured {
+        let turn = Loop {
+            vector: 34,
+            scalar: 12,
+            loads: vec![16, 16],
+            stores: vec![],
+            in_flight: 2,
+        };
+        Measured {
+            about: About {
+                stage: "forward/statistics".to_owned(),
+                walk: "rows".to_owned(),
+                element: "f32".to_owned(),
+                element_bytes: 4,
+                width: 4,
+                options: String::new(),
+                first: "a shape".to_owned(),
+                tensors: Tensors {
+                    gathered: 1,
+                    ..Tensors::default()
+                },
+            },
+            vector_registers: 48,
+            spilled_registers: 0,
+            scratch_bytes: 0,
+            subgroups_per_simd: 5,
+            loops: vec![turn.clone()],
+            whole: turn,
+        }
+    }
+
+    #[test]
+    fn a_good_kernel_has_no_faults() {
+        assert_eq!(good().faults("vega10", 10), Vec::<String>::new());
+        let main = good().gather().expect("a loop with loads");
+        assert_eq!((main.vector_per_value, main.in_flight), (34.0 / 8.0, 2));
+        assert_eq!(good().apply(), None);
+    }
+
+    #[test]
+    fn every_fault_is_found() {
+        let bad = |change: fn(&mut Measured)| {
+            let mut measured = good();
+            change(&mut measured);
+            measured.faults("vega10", 10).join("; ")
+        };
+        for (change, fault) in [
+            (
+                (|m| m.spilled_registers = 3) as fn(&mut Measured),
+                "spills 3",
+            ),
+            (|m| m.scratch_bytes = 64, "64 bytes of scratch"),
+            (|m| m.subgroups_per_simd = 4, "only 4 of 10"),
+            (|m| m.loops[0].loads = vec![4; 8], "no loads of 16 bytes"),
+            (|m| m.about.tensors.written = 1, "no stores of 16 bytes"),
+        ] {
+            let found = bad(change);
+            assert!(found.contains(fault), "{fault}: {found}");
+        }
+    }
+
+    #[test]
+    fn exceptions_have_a_bound_too() {
+        let mut sums = good();
+        sums.about.stage = "backward/sums".to_owned();
+        sums.about.walk = "columns".to_owned();
+        sums.subgroups_per_simd = 4;
+        assert_eq!(sums.faults("vega10", 10), Vec::<String>::new());
+        assert_eq!(sums.faults("navi21", 10).len(), 1);
+        sums.subgroups_per_simd = 3;
+        assert_eq!(sums.faults("vega10", 10).len(), 1);
+    }
+
+    #[test]
+    fn a_loop_that_stores_applies() {
+        let mut fused = good();
+        fused.about.tensors.written = 1;
+        fused.loops.push(Loop {
+            vector: 28,
+            stores: vec![16, 16],
+            ..fused.loops[0].clone()
+        });
+        let vector = |main: Option<Main>| main.map(|main| main.vector_per_value);
+        assert_eq!(vector(fused.gather()), Some(34.0 / 8.0));
+        assert_eq!(vector(fused.apply()), Some(28.0 / 8.0));
+    }
+
+    #[test]
+    fn single_values_share_their_loads_with_the_mask() {
+        let mut sums = good();
+        sums.about.width = 1;
+        sums.about.tensors = Tensors {
+            gathered: 2,
+            written: 0,
+            mask: true,
+        };
+        // two values of x, of dy and of the mask
+        sums.loops[0].loads = vec![4; 6];
+        let main = sums.gather().expect("a loop with loads");
+        assert_eq!(main.vector_per_value, 17.0);
+    }
 }

@@ -162,13 +162,13 @@ fn devices(subgroups: SubgroupSizes) -> Vec<Limits> {
 }
 
 /// Sizes, whether channels come last, and whether every option is planned for them: one shape of each walk.
-const SHAPES: [(&[usize], bool, bool); 18] = [
+const SHAPES: [(&[usize], bool, bool); 20] = [
     (&[32, 64, 56, 56], false, true),
     (&[32, 512, 7, 7], false, true),
     // an odd number of halves in a row
     (&[8, 30, 7, 7], false, true),
     (&[32, 56, 56, 64], true, true),
-    (&[64, 128], true, true),
+    (&[16, 32], true, true),
     (&[100_000, 6], true, true),
     (&[32, 64, 112, 112], false, false),
     (&[32, 128, 28, 28], false, false),
@@ -179,13 +179,15 @@ const SHAPES: [(&[usize], bool, bool); 18] = [
     (&[4, 6, 1_000_003], false, false),
     (&[32, 14, 14, 256], true, false),
     (&[32, 7, 7, 512], true, false),
+    (&[4, 8192], true, false),
+    (&[64, 128], true, false),
     (&[4096, 1024], true, false),
     (&[256, 4096], true, false),
     (&[1000, 7], true, false),
 ];
 
 /// What shapes and devices have that are not planned with every option.
-const COMMON: [&str; 4] = [
+pub const COMMON: [&str; 4] = [
     "",
     "residual + ReLU",
     "residual + ReLU by output",
@@ -262,12 +264,12 @@ fn plans(
     shape: Shape,
     element: Element,
     every_option: bool,
-) -> Result<Vec<(&'static str, Plan)>> {
+) -> Result<Vec<(String, Plan)>> {
     let asked = |name: &str| every_option || COMMON.contains(&name);
-    let mut plans = vec![
-        ("", Plan::statistics(limits, shape, element, None)?),
-        ("", Plan::merge(limits, shape.channels(), 8, None)?),
-    ];
+    let mut plans = vec![];
+    let mut push = |name: &str, plan| plans.push((name.to_owned(), plan));
+    push("", Plan::statistics(limits, shape, element, None)?);
+    push("", Plan::merge(limits, shape.channels(), 8, None)?);
     for (name, activation, residual) in FORWARD {
         if !asked(name) {
             continue;
@@ -281,12 +283,12 @@ fn plans(
             .element(element)
             .activation(activation)
             .residual(residual);
-        plans.push((name, Plan::training(limits, shape, &training)?));
-        plans.push((name, Plan::inference(limits, shape, &inference)?));
-        plans.push((
+        push(name, Plan::training(limits, shape, &training)?);
+        push(name, Plan::inference(limits, shape, &inference)?);
+        push(
             name,
             Plan::training_from_moments(limits, shape, 8, &training)?,
-        ));
+        );
     }
     for (name, activation, derivative, residual) in BACKWARD {
         if !asked(name) {
@@ -305,14 +307,21 @@ fn plans(
             .derivative(derivative)
             .residual(residual)
             .grad_residual(write(residual));
+        let also = |more: &str| match name {
+            "" => more.to_owned(),
+            name => format!("{name}, {more}"),
+        };
         let all = 8 * shape.values_per_channel();
-        plans.push((name, Plan::backward(limits, shape, &batch)?));
-        plans.push((
+        push(name, Plan::backward(limits, shape, &batch)?);
+        push(
             name,
             Plan::backward_from_gradients(limits, shape, all, &batch)?,
-        ));
+        );
         let fixed = batch.clone().statistics(Statistics::Fixed);
-        plans.push(("fixed statistics", Plan::backward(limits, shape, &fixed)?));
+        push(
+            &also("fixed statistics"),
+            Plan::backward(limits, shape, &fixed)?,
+        );
         let added = batch
             .clone()
             .grad_input(Gradient::Add)
@@ -323,7 +332,7 @@ fn plans(
             } else {
                 Gradient::Skip
             });
-        plans.push(("added", Plan::backward(limits, shape, &added)?));
+        push(&also("added"), Plan::backward(limits, shape, &added)?);
     }
     Ok(plans)
 }
@@ -347,7 +356,7 @@ pub fn kernels(subgroups: SubgroupSizes) -> Result<Vec<Kernel>> {
                     for (info, wgsl) in plan.wgsl() {
                         let source = (wgsl, limits.subgroups.is_some());
                         if !seen.contains(&source) {
-                            kernels.push(kernel(&info, &source, options, &name));
+                            kernels.push(kernel(&info, &source, &options, &name));
                             seen.insert(source);
                         }
                     }

@@ -27,7 +27,8 @@ Examples:
 Exit codes:
   0  compiled, and with --check no kernel is bad
   1  --check: the kernels that are bad are named
-  2  something could not be compiled or written";
+  2  something could not be compiled or written
+  3  Mesa's AMD driver or the Vulkan loader is missing";
 
 /// Compiles every kernel that the defaults choose on a GPU with Mesa's AMD compiler, for GPUs that need not be there.
 #[derive(Debug, Parser)]

@@ -187,15 +187,21 @@ impl Radv {
                 .get_pipeline_executable_internal_representations_khr;
             let device = self.device.handle();
             let mut count = 0;
-            get(device, &info, &mut count, std::ptr::null_mut()).result()?;
+            get(
+                device,
+                &raw const info,
+                &raw mut count,
+                std::ptr::null_mut(),
+            )
+            .result()?;
             let mut all =
                 vec![vk::PipelineExecutableInternalRepresentationKHR::default(); count as usize];
-            get(device, &info, &mut count, all.as_mut_ptr()).result()?;
+            get(device, &raw const info, &raw mut count, all.as_mut_ptr()).result()?;
             let mut texts: Vec<Vec<u8>> = all.iter().map(|one| vec![0; one.data_size]).collect();
             for (one, text) in all.iter_mut().zip(&mut texts) {
                 one.p_data = text.as_mut_ptr().cast();
             }
-            get(device, &info, &mut count, all.as_mut_ptr()).result()?;
+            get(device, &raw const info, &raw mut count, all.as_mut_ptr()).result()?;
             let assembly = all
                 .iter()
                 .zip(&texts)
