@@ -15,7 +15,10 @@ pub fn faults(gpus: &[(Family, Gpu)]) -> Vec<String> {
                 .map(|fault| format!("{}: {} {fault}", family.name, kernel.about.name()))
         })
     });
-    all.collect()
+    let mut all: Vec<_> = all.collect();
+    // of kernels that differ in what the name does not say
+    all.dedup();
+    all
 }
 
 /// How much was looked at.
