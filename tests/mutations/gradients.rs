@@ -73,6 +73,11 @@ fn sums_by_rows_and_columns_matter() {
             "    return",
         ),
         edit(Gradients(Columns, Whole), "sum += ga + gb;", "sum += gb;"),
+        edit(
+            Gradients(Columns, Workgroup),
+            "for (; i < end; i += step) {\n                add",
+            "for (; i < end; i += 2u * step) {\n                add",
+        ),
         edit(Gradients(Columns, Whole), "*sum += g;", ""),
         edit(
             Gradients(Columns, Whole),
