@@ -1,12 +1,12 @@
 //! Each path of a plan alone, beside the copy kernel on the same adapter. `cargo bench --bench stages`
 //!
 //! A plan has no switch for a single stage. So each path is forced by a [`Tuning`], and named by the stages it is made
-//! of: `inference` is the normalize stage alone; `fused` is one dispatch; `coefficients + normalize` is two; `split` adds
-//! the merging of partial moments. What a stage costs is the difference between two of them. A path that no tuning
+//! of: `inference` is the normalize stage alone; `resident` and `fused` are one dispatch; `coefficients + normalize` is two;
+//! `split` adds the merging of partial moments. What a stage costs is the difference between two of them. A path that no tuning
 //! reaches on this shape is left out.
 //!
-//! Throughput counts the least traffic (inference reads and writes the tensor once, training reads it twice; a copy
-//! reads and writes it once), so a row over the row of `copy` is the `copy_fraction` of the command.
+//! Throughput counts the least traffic (inference reads and writes the tensor once, training reads it twice but where it
+//! is resident; a copy reads and writes it once), so a row over the row of `copy` is the `copy_fraction` of the command.
 
 use std::time::{Duration, Instant};
 
@@ -116,9 +116,15 @@ impl Bench {
     fn paths(&self, shape: Shape) -> Vec<(String, Plan)> {
         let limits = self.kernels.limits();
         let usual = Tuning::for_limits(limits);
+        let resident = Tuning {
+            resident_accesses: 16,
+            resident_workgroups: 1,
+            ..usual.clone()
+        };
         let fused = Tuning {
             workgroups: 1,
             fused_bytes: u64::MAX,
+            resident_accesses: 0,
             ..usual.clone()
         };
         let coefficients = Tuning {
@@ -127,11 +133,13 @@ impl Bench {
         };
         let split = Tuning {
             workgroups: 1024,
+            resident_accesses: 0,
             ..usual.clone()
         };
         let mut paths: Vec<(String, Plan)> = Vec::new();
         for (name, tuning) in [
             ("as planned", usual),
+            ("one read", resident),
             ("one dispatch", fused),
             ("whole channels", coefficients),
             ("split", split),

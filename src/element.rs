@@ -1,5 +1,7 @@
 //! How the values of a tensor are stored.
 
+use serde::{Deserialize, Serialize};
+
 /// How a tensor stores its values. Arithmetic is f32 whatever the storage; gamma, beta, statistics and their gradients are
 /// always stored as f32.
 ///
@@ -28,7 +30,8 @@
 /// assert_eq!(y, [f16::ZERO; 15]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Element {
     /// IEEE 754 binary32.
     #[default]

@@ -172,6 +172,27 @@
 //! [`cpu`] is the fast path of the processor, with the numbers of the shaders. [`yardstick`] is the copy kernel that speeds
 //! are measured against.
 //!
+//! # Tuning
+//!
+//! Which lanes walk what is data: a [`Tuning`], with a default for every kind of adapter. `wgpu-batchnorm tune` measures
+//! on the adapter at hand what is faster for a shape, checks it against the reference, and saves it in the user's
+//! configuration folder under the names of adapter, driver and version of this crate. The library looks there where it is
+//! told to, and where what it finds does not fit the device that is an error:
+//!
+//! ```no_run
+//! use wgpu_batchnorm::{Gpu, GpuOptions, Kernels, Plan, Shape, Training, Tunings};
+//!
+//! let gpu = Gpu::blocking(&GpuOptions::default())?;
+//! let kernels = Kernels::new(gpu.device());
+//! let options = Training::default().tunings(Tunings::saved(&kernels)?); // or `Tunings::load` of a file
+//! let shape = Shape::channels_first(&[32, 64, 56, 56])?;
+//! let plan = Plan::training(kernels.limits(), shape, &options)?; // by what is nearest to its shape
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`Tunings`] says what is near, and [`LayerOptions::tunings`] takes them for all plans of a layer. A search of one's own
+//! goes over [`Tuning::fields`].
+//!
 //! # Beside other libraries
 //!
 //! `benches/peers` of the repository runs other libraries' batch normalization on the same inputs, adapter and threads. Times
@@ -252,10 +273,13 @@ mod header;
 mod kernels;
 mod layer;
 mod limits;
+mod operation;
 mod options;
 mod packed;
 mod plan;
 pub mod reference;
+#[cfg(not(target_family = "wasm"))]
+mod replace;
 mod setters;
 mod shape;
 mod step;
@@ -277,6 +301,7 @@ pub use layer::{Layer, LayerError, LayerOptions, LayerState, layers_to_safetenso
 #[cfg(not(target_family = "wasm"))]
 pub use layer::{load_layers, save_layers};
 pub use limits::{AdapterKind, Limits, SubgroupSizes};
+pub use operation::Operation;
 pub use options::{
     Backward, DEFAULT_EPSILON, Gradient, Inference, Running, RunningVariance, Statistics, Training,
     Update,
@@ -287,5 +312,5 @@ pub use shape::Shape;
 pub use step::{Part, Step};
 pub use tensor::{Buffers, Tensor};
 pub use transfer::TransferError;
-pub use tuning::{Team, Tuning};
+pub use tuning::{Team, TunedPass, Tuning, TuningField, TuningKey, Tunings, TuningsError};
 pub use wgpu;

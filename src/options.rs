@@ -2,8 +2,10 @@
 
 use crate::activation::{Activation, Derivative};
 use crate::element::Element;
+use crate::operation::Operation;
 use crate::setters::setters;
-use crate::tuning::Tuning;
+use crate::shape::Shape;
+use crate::tuning::{Tuning, Tunings};
 
 /// The epsilon of PyTorch's and ONNX's batch normalization.
 pub const DEFAULT_EPSILON: f32 = 1e-5;
@@ -159,8 +161,11 @@ pub struct Training {
     /// Whether a mask is written, from which [`Derivative::Mask`] finds the gradient of the activation. It is made from the
     /// y that was stored, by a pass of its own over it. No by default.
     pub mask: bool,
-    /// Geometry of the kernels; `None` takes [`Tuning::for_limits`].
+    /// Geometry of the kernels; `None` takes that of [`tunings`](Self::tunings).
     pub tuning: Option<Tuning>,
+    /// What was measured on the adapter, of which a plan takes what is for its shape ([`Tunings::get`]). Where there is
+    /// nothing for it, and where this is `None`, it takes [`Tuning::for_limits`].
+    pub tunings: Option<Tunings>,
 }
 
 impl Default for Training {
@@ -176,6 +181,7 @@ impl Default for Training {
             residual: false,
             mask: false,
             tuning: None,
+            tunings: None,
         }
     }
 }
@@ -190,6 +196,7 @@ setters!(Training {
     activation: Activation,
     residual: bool,
     mask: bool,
+    tunings: Option<Tunings>,
 } or Some {
     tuning: Tuning,
 });
@@ -217,8 +224,11 @@ pub struct Inference {
     /// Whether a mask is written, from which [`Derivative::Mask`] finds the gradient of the activation. It is made from the
     /// y that was stored, by a pass of its own over it. No by default.
     pub mask: bool,
-    /// Geometry of the kernels; `None` takes [`Tuning::for_limits`].
+    /// Geometry of the kernels; `None` takes that of [`tunings`](Self::tunings).
     pub tuning: Option<Tuning>,
+    /// What was measured on the adapter, of which a plan takes what is for its shape ([`Tunings::get`]). Where there is
+    /// nothing for it, and where this is `None`, it takes [`Tuning::for_limits`].
+    pub tunings: Option<Tunings>,
 }
 
 impl Default for Inference {
@@ -232,6 +242,7 @@ impl Default for Inference {
             residual: false,
             mask: false,
             tuning: None,
+            tunings: None,
         }
     }
 }
@@ -244,6 +255,7 @@ setters!(Inference {
     activation: Activation,
     residual: bool,
     mask: bool,
+    tunings: Option<Tunings>,
 } or Some {
     tuning: Tuning,
 });
@@ -321,8 +333,11 @@ pub struct Backward {
     pub grad_beta: Gradient,
     /// The gradient of the residual: skipped by default. It may take the place of dy where that of x does not.
     pub grad_residual: Gradient,
-    /// Geometry of the kernels; `None` takes [`Tuning::for_limits`].
+    /// Geometry of the kernels; `None` takes that of [`tunings`](Self::tunings).
     pub tuning: Option<Tuning>,
+    /// What was measured on the adapter, of which a plan takes what is for its shape ([`Tunings::get`]). Where there is
+    /// nothing for it, and where this is `None`, it takes [`Tuning::for_limits`].
+    pub tunings: Option<Tunings>,
 }
 
 impl Default for Backward {
@@ -359,6 +374,7 @@ impl From<&Training> for Backward {
             grad_beta: write(forward.beta),
             grad_residual: write(forward.residual),
             tuning: forward.tuning.clone(),
+            tunings: forward.tunings.clone(),
         }
     }
 }
@@ -375,6 +391,7 @@ impl From<&Inference> for Backward {
             residual: forward.residual,
             mask: forward.mask,
             tuning: forward.tuning.clone(),
+            tunings: forward.tunings.clone(),
             ..Training::default()
         };
         Self {
@@ -397,6 +414,129 @@ setters!(Backward {
     grad_gamma: Gradient,
     grad_beta: Gradient,
     grad_residual: Gradient,
+    tunings: Option<Tunings>,
 } or Some {
     tuning: Tuning,
 });
+
+macro_rules! tuned {
+    ($($options:ident)*) => {$(
+        impl $options {
+            /// The tuning of a plan for this shape, where the options have one for it.
+            pub(crate) fn tuning_for(&self, shape: Shape) -> Option<&Tuning> {
+                let measured = || {
+                    let tunings = self.tunings.as_ref()?;
+                    let pass = tunings.get(Operation::$options, shape, self.element)?;
+                    Some(&pass.tuning)
+                };
+                self.tuning.as_ref().or_else(measured)
+            }
+        }
+    )*};
+}
+
+tuned!(Inference Training Backward);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::PlanError;
+    use crate::limits::Limits;
+    use crate::plan::Plan;
+    use crate::tuning::{TunedPass, TuningKey};
+
+    fn sized(workgroup_size: u32) -> Tuning {
+        Tuning {
+            workgroup_size,
+            ..Tuning::for_limits(&Limits::default())
+        }
+    }
+
+    fn shape() -> Shape {
+        Shape::channels_first(&[8, 64, 28, 28]).expect("a shape")
+    }
+
+    /// A tuning of its own for each operation and element.
+    fn tunings() -> Tunings {
+        let mut tunings = Tunings::new(TuningKey {
+            adapter: "adapter".into(),
+            backend: "vulkan".into(),
+            driver: "driver".into(),
+            driver_info: String::new(),
+            version: "1".into(),
+        });
+        for (operation, element, size) in [
+            (Operation::Inference, Element::F32, 8),
+            (Operation::Training, Element::F32, 16),
+            (Operation::Training, Element::F16, 32),
+            (Operation::Backward, Element::F32, 64),
+        ] {
+            tunings.insert(TunedPass {
+                operation,
+                element,
+                shape: shape(),
+                tuning: sized(size),
+                gain: 1.5,
+                copy_fraction: Some(0.9),
+            });
+        }
+        tunings
+    }
+
+    /// The one workgroup size of a plan.
+    fn size(plan: Result<Plan, PlanError>) -> u64 {
+        let plan = plan.expect("a plan");
+        let mut sizes: Vec<_> = plan
+            .dispatches()
+            .map(|dispatch| dispatch.workgroup_size)
+            .collect();
+        sizes.dedup();
+        assert_eq!(sizes.len(), 1);
+        sizes[0]
+    }
+
+    #[test]
+    fn a_plan_takes_the_tuning_of_its_operation_element_and_shape() {
+        let limits = Limits::default();
+        let training = Training::default().tunings(Some(tunings()));
+        let inference = Inference::default().tunings(Some(tunings()));
+        assert_eq!(size(Plan::training(&limits, shape(), &training)), 16);
+        assert_eq!(size(Plan::inference(&limits, shape(), &inference)), 8);
+        for backward in [Backward::from(&training), Backward::from(&inference)] {
+            assert_eq!(size(Plan::backward(&limits, shape(), &backward)), 64);
+        }
+        // also where the element is set later
+        let halves = training.clone().element(Element::F16);
+        assert_eq!(size(Plan::training(&limits, shape(), &halves)), 32);
+        // nothing is near
+        let far = Shape::channels_last(&[4096, 1024]).expect("a shape");
+        assert_eq!(size(Plan::training(&limits, far, &training)), 256);
+        let halves = inference.element(Element::F16);
+        assert_eq!(size(Plan::inference(&limits, shape(), &halves)), 256);
+    }
+
+    #[test]
+    fn a_tuning_of_ones_own_comes_first() {
+        let options = Training::default()
+            .tunings(Some(tunings()))
+            .tuning(sized(4));
+        assert_eq!(
+            size(Plan::training(&Limits::default(), shape(), &options)),
+            4
+        );
+    }
+
+    #[test]
+    fn a_tuning_beyond_the_limits_is_not_replaced() {
+        let limits = Limits {
+            workgroup_size: 8,
+            ..Limits::default()
+        };
+        let options = Training::default().tunings(Some(tunings()));
+        let error = Plan::training(&limits, shape(), &options).expect_err("16 lanes");
+        assert!(
+            matches!(error, PlanError::Tuning { given: 16, .. }),
+            "{error}"
+        );
+    }
+}

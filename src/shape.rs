@@ -1,5 +1,7 @@
 //! One geometry for every layout: `(outer, channels, inner)`, row-major.
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::ShapeError;
 
 /// The shape of a tensor as batch normalization sees it: `outer` slices of `channels` rows of `inner` values.
@@ -19,7 +21,10 @@ use crate::error::ShapeError;
 /// assert_eq!((features.outer(), features.channels(), features.inner()), (4096, 1024, 1));
 /// # Ok::<(), wgpu_batchnorm::ShapeError>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+///
+/// With serde it is a map of the three; more values than a tensor may have are an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Geometry")]
 pub struct Shape {
     outer: u64,
     channels: u64,
@@ -145,6 +150,23 @@ impl Shape {
         } else {
             self.outer * self.inner
         }
+    }
+}
+
+/// A shape as it is read, unchecked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Geometry {
+    outer: u64,
+    channels: u64,
+    inner: u64,
+}
+
+impl TryFrom<Geometry> for Shape {
+    type Error = ShapeError;
+
+    fn try_from(read: Geometry) -> Result<Self, ShapeError> {
+        Self::from_geometry(read.outer, read.channels, read.inner)
     }
 }
 

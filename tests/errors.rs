@@ -186,6 +186,22 @@ fn tunings_out_of_range() {
                 ..good.clone()
             },
         ),
+        (
+            "resident_accesses",
+            17,
+            Tuning {
+                resident_accesses: 17,
+                ..good.clone()
+            },
+        ),
+        (
+            "resident_workgroups",
+            0,
+            Tuning {
+                resident_workgroups: 0,
+                ..good.clone()
+            },
+        ),
     ];
     let plan = |limits: &Limits, tuning: Tuning| {
         Plan::training(limits, shape(2, 3, 4), &Training::default().tuning(tuning)).err()

@@ -3,8 +3,8 @@
 mod common;
 
 use common::{
-    Device, Distribution, Placement, Problem, Statistics, Target, Workspace, bare, lanes, shape,
-    split, teams, whole, with_subgroups,
+    Device, Distribution, Placement, Problem, Statistics, Target, Workspace, bare, lanes, resident,
+    shape, split, teams, whole, with_subgroups,
 };
 use wgpu_batchnorm::{
     Plan, PlanError, Running, RunningVariance, Shape, Stage, Team, Training, Tuning, Update, Walk,
@@ -27,7 +27,11 @@ fn paths() -> Vec<(&'static Device, Tuning)> {
         && sizes.min == sizes.max
     {
         paths.push((with_subgroups(), split(teams(sizes.min))));
+        paths.push((with_subgroups(), resident(sizes.min)));
     }
+    // as many lanes as every device has, to hold as much as one workgroup can
+    paths.push((bare(), resident(256)));
+    paths.push((with_subgroups(), resident(256)));
     // not fused, not split: channels-last above what the cache holds
     for tuning in [lanes(), teams(64)] {
         let coefficients = Tuning {
@@ -69,7 +73,12 @@ fn every_layout_is_normalized() {
         let inference = training.clone().inference();
         for problem in [training, inference] {
             let exact = problem.exact();
-            for tuning in [None, Some(split(lanes())), Some(teams(64))] {
+            for tuning in [
+                None,
+                Some(split(lanes())),
+                Some(teams(64)),
+                Some(resident(32)),
+            ] {
                 let problem = Problem {
                     tuning,
                     ..problem.clone()
@@ -242,7 +251,7 @@ fn what_is_not_a_number_stays_in_its_channel_or_element() {
 #[test]
 fn hard_inputs_lose_no_digits_on_any_path() {
     for (seed, (name, distribution)) in Distribution::HARD.into_iter().enumerate() {
-        // rows of vec4, rows of single values, columns of vec4 and single values, quads, one channel
+        // rows of vec4, rows of single values, columns of vec4 and single values, quads, one channel, few single values
         for (outer, channels, inner) in [
             (8, 3, 784),
             (8, 3, 245),
@@ -250,6 +259,7 @@ fn hard_inputs_lose_no_digits_on_any_path() {
             (1500, 5, 1),
             (60, 4, 49),
             (5000, 1, 1),
+            (300, 5, 1),
         ] {
             let problem =
                 Problem::training(shape(outer, channels, inner), distribution, seed as u64);
@@ -357,13 +367,26 @@ fn the_paths_of_these_tests_are_those_that_they_mean() {
         (Normalize, Walk::Columns),
     ];
     assert_eq!(wide(split(lanes())), in_three);
-    for inner in [49, 36] {
-        let planes = stages(Problem::usual(60, 4, inner).tuned(split(lanes())), bare());
-        assert_eq!(
-            planes.last(),
-            Some(&(Normalize, Walk::Planes)),
-            "{planes:?}"
-        );
+    let held = |(outer, channels, inner), size| {
+        let problem = Problem::usual(outer, channels, inner).tuned(resident(size));
+        let plan = problem.plan(bare()).expect("a plan");
+        let all = plan.dispatches();
+        all.map(|dispatch| (dispatch.stage, dispatch.walk, dispatch.width, dispatch.held))
+            .collect::<Vec<_>>()
+    };
+    use Stage::Resident;
+    for (sizes, size, walk, width, accesses) in [
+        ((8, 3, 784), 256, Walk::Rows, 4, 7),
+        ((8, 3, 245), 256, Walk::Rows, 1, 8),
+        ((4000, 4, 1), 256, Walk::Columns, 4, 16),
+        ((40, 8, 1), 8, Walk::Columns, 4, 10),
+        ((6, 8, 12), 8, Walk::Rows, 4, 3),
+    ] {
+        assert_eq!(held(sizes, size), [(Resident, walk, width, accesses)]);
+    }
+    for (inner, walk) in [(49, Walk::Quads), (36, Walk::Planes)] {
+        let short = stages(Problem::usual(60, 4, inner).tuned(split(lanes())), bare());
+        assert_eq!(short.last(), Some(&(Normalize, walk)), "{short:?}");
     }
 }
 
@@ -390,10 +413,11 @@ fn training_in_place_gives_the_same() {
         workspace: Workspace::Given,
         ..Placement::default()
     };
-    for (outer, channels, inner) in [(4, 6, 12), (21, 8, 1), (5, 4, 9), (33, 5, 1)] {
+    // the last: rows through all channels that have fewer accesses than a workgroup has lanes
+    for (outer, channels, inner) in [(4, 6, 12), (21, 8, 1), (5, 4, 9), (33, 5, 1), (33, 2, 4)] {
         for x in [0, 4] {
             let placement = Placement { x, ..placement };
-            for tuning in [whole(lanes()), split(lanes()), teams(64)] {
+            for tuning in [whole(lanes()), split(lanes()), teams(64), resident(16)] {
                 let problem = Problem::usual(outer, channels, inner).unsaved();
                 let problem = problem.tuned(tuning).placed(placement);
                 problem.assert_right(bare());

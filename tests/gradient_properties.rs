@@ -255,7 +255,10 @@ fn branches<'a>(case: &Case, dispatches: impl Iterator<Item = &'a DispatchInfo>)
         branches.insert(format!("{name}, {:?}", dispatch.element));
         let of_gradients = matches!(
             stage,
-            Stage::GradientSums | Stage::GradientInput | Stage::GradientFused
+            Stage::GradientSums
+                | Stage::GradientInput
+                | Stage::GradientFused
+                | Stage::GradientResident
         );
         if of_gradients && options.activation != Activation::None {
             branches.insert(format!("{name}, from {:?}", options.derivative));
@@ -351,6 +354,24 @@ fn all_branches() -> Branches {
         all.extend(each(&format!("{stage} by Columns"), &combines));
         all.extend(each(&format!("{stage} by Quads"), &["Lane"]));
     }
+    for walk in ["Rows", "Columns"] {
+        let name = format!("GradientResident by {walk}");
+        all.extend(each(&name, &combines));
+        all.extend(each(&name, &elements));
+        all.extend(each(
+            &name,
+            &["width 2", "width 4", "one held", "several held"],
+        ));
+        all.extend(each(
+            &name,
+            &["from Input", "from Output", "from Mask", "adds"],
+        ));
+        all.extend(each(&format!("Resident by {walk}"), &elements));
+    }
+    all.extend(each(
+        "GradientResident by Rows",
+        &["width 1", "a folded grid"],
+    ));
     all.extend(each("GradientFinalize by Rows", &combines));
     all.extend(each("GradientFinalize by Rows", &["a folded grid"]));
     // halves that share words, and channels-last: coefficients apart from what uses them

@@ -5,8 +5,8 @@ mod common;
 
 use common::layer_step::plans;
 use common::{
-    Device, Distribution, InPlace, LayerStep, Memory, Workspace, bare, lanes, shape, split, teams,
-    whole, with_subgroups,
+    Device, Distribution, InPlace, LayerStep, Memory, Workspace, bare, lanes, resident, shape,
+    split, teams, whole, with_subgroups,
 };
 use wgpu_batchnorm::{
     Activation, Buffers, Derivative, Element, Gradient, Inference, Plan, Stage, Statistics, Tensor,
@@ -49,12 +49,21 @@ fn values_far_from_zero_have_right_gradients_by_every_path() {
         deviation: 1e-2,
     };
     let windows = bare().limited(|limits| limits.binding_bytes = 4 << 10);
-    let sizes = [(7, 5, 132), (7, 5, 279), (613, 12, 1), (29, 8, 9)];
-    let paths: [(Tuning, &Device); 5] = [
+    let sizes = [
+        (7, 5, 132),
+        (7, 5, 279),
+        (7, 5, 243),
+        (613, 12, 1),
+        (413, 12, 1),
+        (29, 8, 9),
+    ];
+    let paths: [(Tuning, &Device); 7] = [
         (whole(lanes()), bare()),
         (split(lanes()), bare()),
         (whole(teams(64)), with_subgroups()),
         (split(teams(64)), bare()),
+        (resident(256), bare()),
+        (resident(256), with_subgroups()),
         (lanes(), &windows),
     ];
     for (outer, channels, inner) in sizes {
@@ -132,7 +141,12 @@ fn one_value_one_channel_and_odd_sizes() {
 #[test]
 fn gradients_take_the_place_of_dy_and_y_that_of_the_residual() {
     for input in [InPlace::GradInput, InPlace::GradResidual] {
-        for tuning in [whole(lanes()), split(lanes()), split(teams(32))] {
+        for tuning in [
+            whole(lanes()),
+            split(lanes()),
+            split(teams(32)),
+            resident(16),
+        ] {
             for (outer, channels, inner) in [(4, 6, 10), (4, 4, 9), (50, 8, 1)] {
                 for element in [Element::F32, Element::F16] {
                     let shape = shape(outer, channels, inner);
@@ -158,11 +172,13 @@ fn gradients_take_the_place_of_dy_and_y_that_of_the_residual() {
 
 #[test]
 fn the_same_step_has_the_same_bits() {
-    for (outer, channels, inner) in [(40, 6, 30), (613, 12, 1), (29, 8, 9)] {
+    for (outer, channels, inner) in [(40, 6, 30), (413, 12, 1), (29, 8, 9)] {
         for (tuning, device) in [
             (split(lanes()), bare()),
             (split(teams(64)), bare()),
             (whole(teams(64)), with_subgroups()),
+            (resident(256), bare()),
+            (resident(256), with_subgroups()),
         ] {
             let shape = shape(outer, channels, inner);
             let step = LayerStep::new(shape, Activation::Gelu, 4)
@@ -279,7 +295,13 @@ fn inference_in_place_of_every_storage() {
 #[test]
 fn a_nan_stays_in_its_channel() {
     for (outer, channels, inner) in [(4, 4, 10), (4, 4, 9), (50, 4, 1)] {
-        for tuning in [whole(lanes()), split(lanes()), whole(teams(64))] {
+        for tuning in [
+            whole(lanes()),
+            split(lanes()),
+            whole(teams(64)),
+            resident(8),
+            resident(64),
+        ] {
             let shape = shape(outer, channels, inner);
             let mut step = LayerStep::new(shape, Activation::None, 4).tuned(tuning);
             step.dy[inner as usize] = f32::NAN;
@@ -318,6 +340,15 @@ fn shapes_take_the_walks_that_they_are_for() {
         fused(Walk::Columns)
     );
     assert_eq!(walks((29, 8, 9), whole(lanes()), f32), fused(Walk::Quads));
+    for (sizes, walk) in [
+        ((7, 5, 132), Walk::Rows),
+        ((7, 5, 243), Walk::Rows),
+        ((413, 12, 1), Walk::Columns),
+        ((29, 8, 9), Walk::Rows),
+    ] {
+        let held = [(Stage::GradientResident, walk)];
+        assert_eq!(walks(sizes, resident(256), f32), held);
+    }
     assert_eq!(
         walks((29, 8, 9), split(lanes()), f32),
         [

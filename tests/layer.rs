@@ -5,8 +5,9 @@ use std::path::Path;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use wgpu_batchnorm::{
-    Gpu, GpuOptions, HeaderError, Layer, LayerError, LayerOptions, LayerState, Running, Tensor,
-    TransferError, layers_to_safetensors, load_layers, save_layers,
+    Element, Gpu, GpuOptions, HeaderError, Kernels, Layer, LayerError, LayerOptions, LayerState,
+    Operation, Plan, Running, Shape, Tensor, TransferError, TunedPass, Tuning, TuningKey, Tunings,
+    TuningsError, layers_to_safetensors, load_layers, save_layers,
 };
 
 const PYTORCH: &str = "tests/data/pytorch_layer.safetensors";
@@ -522,4 +523,54 @@ fn bytes_and_files_are_the_same() {
     save_layers(&path, [("a.", &state), ("b.", &state)]).expect("save");
     let bytes = layers_to_safetensors([("b.", &state), ("a.", &state)]).expect("bytes");
     assert_eq!(std::fs::read(&path).expect("read"), bytes);
+}
+
+#[test]
+fn tunings_from_a_file_reach_every_plan_of_a_layer() {
+    let gpu = gpu();
+    let kernels = Kernels::new(gpu.device());
+    let limits = kernels.limits();
+    let shape = Shape::channels_first(&[4, 8, 6, 6]).expect("a shape");
+    let key = TuningKey::new(&gpu.adapter().get_info());
+    let mut tunings = Tunings::new(key.clone());
+    for (operation, workgroup_size) in Operation::ALL.into_iter().zip([2, 4, 16]) {
+        tunings.insert(TunedPass {
+            operation,
+            element: Element::F32,
+            shape,
+            tuning: Tuning {
+                workgroup_size,
+                ..Tuning::for_limits(limits)
+            },
+            gain: 1.25,
+            copy_fraction: Some(1.0),
+        });
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join(key.file_name());
+    tunings.save(&path).expect("writable");
+    let loaded = Tunings::load(&path, &kernels).expect("a file");
+    assert_eq!(loaded, tunings);
+    let missing = Tunings::load(folder.path().join("none.json"), &kernels);
+    assert!(
+        matches!(missing, Err(TuningsError::Io { .. })),
+        "{missing:?}"
+    );
+
+    let sizes = |tunings: Option<Tunings>| {
+        let layer = layer(&gpu, 8, &LayerOptions::default().tunings(tunings));
+        [
+            Plan::inference(limits, shape, &layer.inference_options()),
+            Plan::training(limits, shape, &layer.training_options()),
+            Plan::backward(limits, shape, &layer.backward_options()),
+        ]
+        .map(|plan| {
+            let plan = plan.expect("a plan");
+            let first = plan.dispatches().next().expect("a dispatch");
+            first.workgroup_size
+        })
+    };
+    assert_eq!(sizes(Some(loaded)), [2, 4, 16]);
+    let usual = u64::from(Tuning::for_limits(limits).workgroup_size);
+    assert_eq!(sizes(None), [usual; 3]);
 }

@@ -20,6 +20,8 @@ mod moments;
 mod normalize;
 #[path = "mutations/quads.rs"]
 mod quads;
+#[path = "mutations/resident.rs"]
+mod resident;
 #[path = "mutations/shards.rs"]
 mod shards;
 #[path = "mutations/statistics.rs"]
@@ -87,13 +89,17 @@ fn assert_noticed(edits: &[Edit]) {
 
 #[test]
 fn inputs_take_the_paths_that_they_are_named_for() {
-    use inputs::Path::{Split, Subgroup, Subgroups, Whole, Workgroup};
+    use inputs::Path::{Resident, ResidentSubgroups, Split, Subgroup, Subgroups, Whole, Workgroup};
 
-    let combines = |path| {
+    let solution = |path| {
         let (Subject::Forward(problem), device) = Input::Rows(path).subject() else {
             panic!("a forward pass");
         };
-        let solution = problem.assert_right(&device);
+        problem.assert_right(&device)
+    };
+    assert_eq!(solution(Resident).dispatches[0].held, 9);
+    let combines = |path| {
+        let solution = solution(path);
         solution
             .dispatches
             .iter()
@@ -105,6 +111,7 @@ fn inputs_take_the_paths_that_they_are_named_for() {
     assert_eq!(combines(Workgroup), [Combine::Workgroup]);
     for (path, combine) in [
         (Subgroups, Combine::Subgroups),
+        (ResidentSubgroups, Combine::Subgroups),
         (Subgroup, Combine::Subgroup),
     ] {
         if Input::Rows(path).is_possible() {

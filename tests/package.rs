@@ -12,9 +12,11 @@ const CRATE_DOCS: &str = include_str!("../src/lib.rs");
 const ARCHITECTURE: &str = include_str!("../docs/architecture.md");
 
 /// All that the library depends on directly.
-const LIBRARY_DEPENDENCIES: [&str; 12] = [
+const LIBRARY_DEPENDENCIES: [&str; 13] = [
     // values as bytes
     "bytemuck",
+    // the user's configuration folder, for tunings
+    "etcetera",
     // the answer of a mapped buffer, as a future
     "futures-intrusive",
     // f16 and bf16 vectors in files
@@ -25,7 +27,7 @@ const LIBRARY_DEPENDENCIES: [&str; 12] = [
     "pollster",
     // the processor's path on all cores
     "rayon",
-    // layers in files, and the header of such files
+    // layers in files, the header of such files, and tunings
     "safetensors",
     "serde",
     "serde_json",

@@ -251,9 +251,11 @@ const LANE: [&str; 1] = ["Lane"];
 fn all_branches() -> Branches {
     let combines = combines();
     let mut all = vec![];
-    for stage in ["Statistics", "Fused"] {
+    for stage in ["Statistics", "Fused", "Resident"] {
         all.extend(each(&format!("{stage} by Rows"), &combines));
         all.extend(each(&format!("{stage} by Columns"), &combines));
+    }
+    for stage in ["Statistics", "Fused"] {
         all.extend(each(&format!("{stage} by Quads"), &LANE));
     }
     all.extend(each("Statistics by Wide", &LANE));
@@ -287,7 +289,15 @@ fn all_branches() -> Branches {
         }
         all.extend(each(stage, &["a cut grid"]));
     }
+    for walk in ["Rows", "Columns"] {
+        let name = format!("Resident by {walk}");
+        all.extend(each(&name, &widths));
+        let held = ["a folded grid", "one held", "several held"];
+        all.extend(each(&name, &held));
+    }
+    all.extend(each("Resident", &["a cut grid"]));
     all.extend(each("Fused by Rows", &["a window"]));
+    all.extend(each("Resident by Rows", &["a window"]));
     all.extend(each("Finalize by Rows", &["a folded grid"]));
     all.extend(["Plan(Channels", "Plan(Limit", "Plan(SingleValue"].map(String::from));
     all.into_iter().collect()

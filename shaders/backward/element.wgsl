@@ -12,10 +12,13 @@ fn load(at: Starts, i: u32) -> Loaded {
 }
 
 fn store(at: Starts, i: u32, loaded: Loaded, c: Coefficients) {
-    let g = gradient(loaded, c);
+    store_gradients(at, i, loaded.x, gradient(loaded, c), c);
+}
+
+fn store_gradients(at: Starts, i: u32, x: V, g: V, c: Coefficients) {
     store_grad_residual(at, i, g);
     if BATCH {
-        store_grad_input(at, i, c.scale * ((g - (loaded.x - c.mean) * c.slope) - c.offset));
+        store_grad_input(at, i, c.scale * ((g - (x - c.mean) * c.slope) - c.offset));
     } else {
         store_grad_input(at, i, c.scale * g);
     }

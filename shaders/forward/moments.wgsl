@@ -38,12 +38,17 @@ fn new_tally(frame: M) -> Tally {
     return Tally(no_moments(), no_moments(), frame);
 }
 
-// Takes in a block of values that were summed as deviations from the tally's center.
-fn absorb(tally: ptr<function, Tally>, frame: M, count: u32, sum: M, squares: M) {
+// The moments of values that were summed as deviations from a center.
+fn moments_about(center: M, frame: M, count: u32, sum: M, squares: M) -> Moments {
     let shift = sum / f32(count);
     let m2 = squares - sum * shift;
     // not max(): that would turn NaN into 0
-    let block = Moments(count, ((*tally).center - frame) + shift, select(m2, M(0.0), m2 < M(0.0)));
+    return Moments(count, (center - frame) + shift, select(m2, M(0.0), m2 < M(0.0)));
+}
+
+// Takes in a block of values that were summed as deviations from the tally's center.
+fn absorb(tally: ptr<function, Tally>, frame: M, count: u32, sum: M, squares: M) {
+    let block = moments_about((*tally).center, frame, count, sum, squares);
     (*tally).part = merge((*tally).part, block);
     (*tally).center = opaque(frame + (*tally).part.mean);
     if PARTS && (*tally).part.count >= params.part {

@@ -1,21 +1,6 @@
 // Inner contiguous with an odd inner size (7x7) and channels in fours: a unit is four channels, or a split of them; a row
 // is their plane of `columns` aligned vec4, of which each channel has the next quarter. A unit belongs to one lane.
 
-// The accesses of channel k in a row: those that are all its own, and the two that it may share with its neighbours.
-struct Quarter {
-    first_whole: u32,
-    end_whole: u32,
-    // Values before the channel in its first access, and of the channel in its last; 0 where that is not shared.
-    before: u32,
-    after: u32,
-}
-
-fn quarter(k: u32) -> Quarter {
-    let begin = k * params.columns;
-    let end = begin + params.columns;
-    return Quarter((begin + 3u) / 4u, end / 4u, begin % 4u, end % 4u);
-}
-
 // Four, as a number that the compiler does not know: unrolled, the loop over the channels would not fit a processor's
 // cache of decoded instructions.
 fn four_channels() -> u32 {

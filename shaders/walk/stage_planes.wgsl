@@ -19,7 +19,8 @@ fn main(invocation: Invocation) {
     // from access to access, without a division for each
     let channels_on = TEAM_COLUMNS * WIDTH / params.inner;
     let values_on = TEAM_COLUMNS * WIDTH % params.inner;
-    var row = work.row;
+    // four rows a turn; the last ones, which are fewer, one by one
+    var row = work.row_begin + 4u * (work.row - work.row_begin);
     while row < work.row_end {
         let four = row + 4u <= work.row_end;
         let start = work.start + row * step;
@@ -46,6 +47,6 @@ fn main(invocation: Invocation) {
             position -= select(0u, params.inner, over);
             channel += channels_on + u32(over);
         }
-        row += select(1u, 4u, four);
+        row += select(1u, 4u * TEAM_ROWS, four);
     }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use serde::Serialize;
 use wgpu_batchnorm::{
-    Buffers, Derivative, DeviceLimits, Gpu, GpuOptions, Kernels, Packed, Plan, Step, Tensor, wgpu,
+    Buffers, Derivative, DeviceLimits, Gpu, GpuOptions, Kernels, Packed, Plan, Step, Tensor,
+    Tunings, wgpu,
 };
 
 use super::adapter::{AdapterChoice, NO_DEVICE};
@@ -20,6 +21,8 @@ pub struct Device {
     pub gpu: Gpu,
     /// The pipelines made for it so far.
     pub kernels: Kernels,
+    /// What was measured on it, which plans are made by.
+    pub tunings: Option<Tunings>,
 }
 
 /// An adapter, for programs.
@@ -103,7 +106,21 @@ impl Device {
             exit(NO_DEVICE);
         }));
         let kernels = Kernels::new(gpu.device());
-        Ok(Self { gpu, kernels })
+        Ok(Self {
+            gpu,
+            kernels,
+            tunings: None,
+        })
+    }
+
+    /// A device with what every device has: what is right, or fast, on these limits is so for whoever asks for no more.
+    /// Only buffers may be as large as the adapter has them, for large inputs.
+    pub fn with_usual_limits(adapter: wgpu::Adapter) -> Result<Self> {
+        let limits = wgpu::Limits {
+            max_buffer_size: adapter.limits().max_buffer_size,
+            ..wgpu::Limits::default()
+        };
+        Self::new(adapter, DeviceLimits::Custom(Box::new(limits)))
     }
 
     /// What the adapter is called, and what drives it.
@@ -116,15 +133,24 @@ impl Device {
         Ok(match &problem.statistics {
             // Saved, as in a training loop: a backward pass follows there.
             Statistics::Batch(_) => {
-                Plan::training(limits, problem.shape, &problem.training().saved(true))?
+                let options = problem.training().saved(true);
+                Plan::training(
+                    limits,
+                    problem.shape,
+                    &options.tunings(self.tunings.clone()),
+                )?
             }
-            Statistics::Given(_) => Plan::inference(limits, problem.shape, &problem.inference())?,
+            Statistics::Given(_) => {
+                let options = problem.inference().tunings(self.tunings.clone());
+                Plan::inference(limits, problem.shape, &options)?
+            }
         })
     }
 
     fn backward_plan(&self, problem: &Problem) -> Result<Option<Plan>> {
         let limits = self.kernels.limits();
-        let plan = || Plan::backward(limits, problem.shape, &problem.backward());
+        let options = problem.backward().tunings(self.tunings.clone());
+        let plan = || Plan::backward(limits, problem.shape, &options);
         Ok(match problem.grad_output {
             Some(_) => Some(plan()?),
             None => None,

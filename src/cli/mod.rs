@@ -1,4 +1,4 @@
-//! The command: `bench`, `check` and `info`.
+//! The command: `bench`, `tune`, `check` and `info`.
 
 mod adapter;
 mod bench;
@@ -13,6 +13,8 @@ mod output;
 mod placed;
 mod problem;
 mod size;
+mod tune;
+mod tunings;
 
 use std::process::ExitCode;
 
@@ -35,6 +37,8 @@ Examples:
   wgpu-batchnorm bench --shape 32x64x56x56    measure one shape
   wgpu-batchnorm bench --shape 32x56x56x64 --layout channels-last --operation training
   wgpu-batchnorm bench --explain 32x64x56x56  how a shape is computed
+  wgpu-batchnorm tune                         find what is fastest on this adapter; bench and
+                                              who asks for it then use that
   wgpu-batchnorm check                        compare with the f64 reference
   wgpu-batchnorm check case.safetensors       compare with a file's expected tensors
   wgpu-batchnorm check --adapter radeon --backend vulkan --json results.json
@@ -43,6 +47,7 @@ Examples:
 
 Environment:
   WGPU_ADAPTER_NAME, WGPU_BACKEND             --adapter and --backend where these are not given
+  XDG_CONFIG_HOME                             where tunings are saved, in place of ~/.config
   NO_COLOR                                    no colours on terminals either
 
 Exit codes:
@@ -68,6 +73,8 @@ struct CommandLine {
 enum Command {
     /// Measure CPU against GPU (what is done where no command is given)
     Bench(bench::Arguments),
+    /// Find the geometry of the kernels that is fastest on this adapter, and save it
+    Tune(tune::Arguments),
     /// Compare the GPU's results with the f64 reference, or with the expected tensors of files
     Check(check::Arguments),
     /// List the adapters, their limits, and how each would be used
@@ -120,6 +127,7 @@ fn run(line: &CommandLine) -> Result<Verdict> {
     match &line.command {
         None => bench::run(&line.bench, adapter),
         Some(Command::Bench(bench)) => bench::run(bench, adapter),
+        Some(Command::Tune(tune)) => tune::run(tune, adapter),
         Some(Command::Check(check)) => check::run(check, adapter),
         Some(Command::Info(info)) => info::run(info, adapter),
         Some(Command::Completions { shell }) => {
@@ -194,6 +202,11 @@ mod tests {
             "bench --quick --full",
             "bench --explain 2x3 --shape 2x3",
             "bench --shape 2x3 --batch 2",
+            "bench --tuning",
+            "tune --layout channels-last",
+            "tune --shape 2x3 --batch 2",
+            "tune --seconds 0",
+            "tune --seconds nan",
             "check --rtol 1e-3",
             "check file --rtol -1",
             "check file --atol nan",
@@ -215,6 +228,7 @@ mod tests {
             "check --adapter some",
             "--adapter some",
             "bench --adapter some",
+            "tune --adapter some",
             "info --adapter some",
         ] {
             let line = parse(&format!("wgpu-batchnorm {line}")).expect(line);

@@ -103,24 +103,26 @@ impl Layer {
         self.packed
     }
 
-    /// The layer's part of the options of a training plan: epsilon, gamma, beta and running statistics.
+    /// The layer's part of the options of a training plan: epsilon, gamma, beta, running statistics and tunings.
     pub fn training_options(&self) -> Training {
         Training::default()
             .epsilon(self.options.epsilon)
             .gamma(self.options.gamma)
             .beta(self.options.beta)
             .running(self.options.running)
+            .tunings(self.options.tunings.clone())
     }
 
-    /// The layer's part of the options of an inference plan: epsilon, gamma and beta.
+    /// The layer's part of the options of an inference plan: epsilon, gamma, beta and tunings.
     pub fn inference_options(&self) -> Inference {
         Inference::default()
             .epsilon(self.options.epsilon)
             .gamma(self.options.gamma)
             .beta(self.options.beta)
+            .tunings(self.options.tunings.clone())
     }
 
-    /// The layer's part of the options of a backward plan after a training step: epsilon, gamma and beta, and that the
+    /// The layer's part of the options of a backward plan after a training step: epsilon, gamma, beta and tunings, and that the
     /// gradients of those that it has are written.
     ///
     /// It is `Backward::from(&layer.training_options())`. Where the forward pass has more options (an activation, a

@@ -2,6 +2,7 @@
 
 use crate::options::{DEFAULT_EPSILON, Running};
 use crate::setters::setters;
+use crate::tuning::Tunings;
 
 /// What a [`Layer`](crate::Layer) has, and the options of the plans it is used with.
 ///
@@ -27,6 +28,8 @@ pub struct LayerOptions {
     pub running: Option<Running>,
     /// Added to the variance; finite and not negative, which the plan checks. 1e-5 by default.
     pub epsilon: f32,
+    /// What was measured on the adapter, which the plans of the layer take their tuning from. None by default.
+    pub tunings: Option<Tunings>,
 }
 
 impl Default for LayerOptions {
@@ -37,6 +40,7 @@ impl Default for LayerOptions {
             beta: true,
             running: Some(Running::default()),
             epsilon: DEFAULT_EPSILON,
+            tunings: None,
         }
     }
 }
@@ -57,4 +61,5 @@ setters!(LayerOptions {
     beta: bool,
     running: Option<Running>,
     epsilon: f32,
+    tunings: Option<Tunings>,
 });

@@ -27,6 +27,7 @@ pub(super) fn backward(
             whole: Some(Stage::GradientCoefficients),
             apply,
             fused: apply.map(|_| Stage::GradientFused),
+            resident: apply.map(|_| Stage::GradientResident),
         });
     }
     let mut program = Program {

@@ -33,6 +33,7 @@ pub(super) fn training(
             whole: Some(Stage::Coefficients),
             apply: Some(Stage::Normalize),
             fused: Some(Stage::Fused),
+            resident: Some(Stage::Resident),
         })?,
         Some(shards) => {
             planner.parameters.bessel = 1.0;
@@ -75,6 +76,7 @@ pub(super) fn statistics(planner: &Planner<'_>) -> Result<Program, PlanError> {
         whole: None,
         apply: None,
         fused: None,
+        resident: None,
     })
 }
 

@@ -2,10 +2,14 @@
 
 use super::geometry::{Geometry, Window};
 use super::planner::MASK_WORD;
-use super::{Combine, Dispatch, Kernel, Lanes, Parameters, Stage, Walk, Work};
+use super::{Combine, Dispatch, Held, Kernel, Lanes, Parameters, Stage, Walk, Work};
 use crate::element::Element;
 use crate::limits::Limits;
 use crate::tuning::{Team, Tuning};
+
+/// Bytes of a row that neighbouring lanes load at once, to hold them in registers: a cache line of most GPUs, or half of one
+/// at least.
+const CONTIGUOUS: [u64; 2] = [128, 64];
 
 /// How many splits of the rows and of the columns of each group are walked apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +97,43 @@ impl Lanes {
         }
     }
 
+    /// For units that are held in registers, of at most so many accesses a lane; none where they do not fit. `access` bytes
+    /// are loaded at once.
+    pub fn holding(
+        tuning: &Tuning,
+        geometry: &Geometry,
+        window: &Window,
+        access: u64,
+        most: u64,
+    ) -> Option<Self> {
+        let size = u64::from(tuning.workgroup_size);
+        let fits = |lanes: &Self| lanes.held(geometry.rows, geometry.columns).accesses() <= most;
+        if geometry.walk == Walk::Columns {
+            let groups = (window.groups.end - window.groups.start).next_power_of_two();
+            let across = |bytes: u64| (bytes / access).clamp(1, groups);
+            // no more lanes to a unit than it has rows
+            let busy = size / geometry.rows.next_power_of_two().min(size);
+            let arranged = CONTIGUOUS
+                .map(|bytes| Self::across_units(size, across(bytes).max(busy.min(groups))));
+            return arranged.into_iter().find(fits);
+        }
+        // the fewest accesses; of equal ones the longest runs of neighbours
+        let longest = geometry.columns.next_power_of_two().min(size);
+        let shortest = (CONTIGUOUS[1] / access).min(longest);
+        (0..=(longest / shortest).ilog2())
+            .map(|shift| Self::along_columns(size, longest >> shift))
+            .min_by_key(|lanes| lanes.held(geometry.rows, geometry.columns).accesses())
+            .filter(fits)
+    }
+
+    /// What a lane walks of so many rows and columns.
+    pub fn held(&self, rows: u64, columns: u64) -> Held {
+        Held {
+            rows: rows.div_ceil(self.team_rows),
+            columns: columns.div_ceil(self.team_columns),
+        }
+    }
+
     /// For the finalize stage, whose units are channels and whose rows are partials.
     pub fn for_partials(tuning: &Tuning, partials: u64) -> Self {
         let size = u64::from(tuning.workgroup_size);
@@ -162,6 +203,9 @@ pub(super) fn dispatches<'a>(
         team: tuning.team,
         combine: lanes.combine(stage, tuning, limits),
         lanes,
+        held: stage
+            .is_resident()
+            .then(|| lanes.held(splits.split_rows, splits.split_columns)),
     };
     // three nested sums, each about the cube root of what the lane walks; two where it has little to walk
     let accesses = splits.split_rows.div_ceil(lanes.team_rows)

@@ -60,7 +60,9 @@ const MOMENTS_BYTES: u64 = 16;
 /// println!("{} dispatches, {} bytes of workspace", plan.dispatches().count(), plan.workspace_bytes());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+///
+/// Two plans are equal where they compute the same by the same dispatches.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     shape: Shape,
     needs: Needs,
@@ -130,6 +132,21 @@ pub(crate) struct Kernel {
     pub team: Team,
     pub combine: Combine,
     pub lanes: Lanes,
+    /// What a lane holds in registers, where the stage is resident.
+    pub held: Option<Held>,
+}
+
+/// Accesses of a tensor that a lane holds: as many rows and columns as it walks of its unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Held {
+    pub rows: u64,
+    pub columns: u64,
+}
+
+impl Held {
+    pub const fn accesses(&self) -> u64 {
+        self.rows * self.columns
+    }
 }
 
 /// How the lanes of a workgroup are arranged: each a power of two.
@@ -179,6 +196,8 @@ pub struct DispatchInfo {
     pub combine: Combine,
     /// Lanes of a workgroup.
     pub workgroup_size: u64,
+    /// Accesses of a tensor that a lane holds in registers from their one load on; 0 of stages that are not resident.
+    pub held: u64,
     /// Workgroups in x and y.
     pub grid: [u32; 2],
     /// The number of the first of them: not 0 where a grid is longer than one dispatch may be.
@@ -203,6 +222,7 @@ impl Dispatch {
             width: self.kernel.width,
             combine: self.kernel.combine,
             workgroup_size: self.kernel.lanes.workgroup_size(),
+            held: self.kernel.held.map_or(0, |held| held.accesses()),
             grid: self.grid,
             first_workgroup: self.parameters.first_workgroup,
             window_bytes: self.kernel.element.bytes() * (self.window.end - self.window.start),
@@ -271,7 +291,7 @@ impl Plan {
             limits,
             shape,
             needs,
-            options.tuning.as_ref(),
+            options.tuning_for(shape),
             |mut planner| forward::training(&mut planner, shape, options, None),
         )
     }
@@ -301,7 +321,7 @@ impl Plan {
             limits,
             shape,
             needs,
-            options.tuning.as_ref(),
+            options.tuning_for(shape),
             |mut planner| forward::inference(&mut planner, options.epsilon, options.mask),
         )
     }
@@ -368,7 +388,7 @@ impl Plan {
             limits,
             shape,
             needs,
-            options.tuning.as_ref(),
+            options.tuning_for(shape),
             |mut planner| {
                 let n = shape.values_per_channel();
                 backward::backward(&mut planner, &needs, shape, options.epsilon, n)
@@ -517,7 +537,7 @@ impl Plan {
             limits,
             shape,
             needs,
-            options.tuning.as_ref(),
+            options.tuning_for(shape),
             |mut planner| forward::training(&mut planner, shape, options, Some(shards)),
         )?;
         Ok(Self { shards, ..plan })
@@ -579,7 +599,7 @@ impl Plan {
             limits,
             shape,
             needs,
-            options.tuning.as_ref(),
+            options.tuning_for(shape),
             |mut planner| {
                 let n = values_per_channel;
                 backward::backward(&mut planner, &needs, shape, options.epsilon, n)
@@ -640,12 +660,14 @@ impl Plan {
             .max(self.unaligned.workspace_bytes())
     }
 
-    /// The least traffic that the pass can do without keeping x on chip, in bytes. In tensors of the shape of x: inference
-    /// reads one and writes one; training reads x twice and writes one; the backward pass reads x and dy twice and writes
-    /// one. A residual, a mask, an output that is read for the activation's gradient and gradients that are added count
-    /// besides.
+    /// The least traffic that the pass can do, in bytes. In tensors of the shape of x: inference reads one and writes one;
+    /// training reads x twice and writes one; the backward pass reads x and dy twice and writes one. Where the plan keeps
+    /// them on chip ([`Stage::Resident`], [`Stage::GradientResident`]) all is read once. A residual, a mask, an output that
+    /// is read for the activation's gradient and gradients that are added count besides.
     pub fn minimum_traffic(&self) -> u64 {
-        self.needs.minimum_traffic(self.shape.len())
+        let mut dispatches = self.aligned.dispatches.iter();
+        let resident = dispatches.any(|dispatch| dispatch.kernel.stage.is_resident());
+        self.needs.minimum_traffic(self.shape.len(), resident)
     }
 
     /// Words of the mask that the forward pass writes and the backward pass reads: one bit per value. The layout is the
@@ -678,6 +700,17 @@ impl Plan {
             &self.unaligned
         }
     }
+}
+
+/// What shapes have in common that a kernel reads alike: the walk over an aligned tensor, and the values of its accesses.
+/// `None` where there is nothing to walk.
+pub(crate) fn access_pattern(shape: Shape, element: Element) -> Option<(Walk, u64)> {
+    (!shape.is_empty()).then(|| {
+        // where a lane walks a unit there are the most walks to tell apart
+        let widths = planner::widths(element, true);
+        let geometry = geometry::Geometry::new(shape, widths, Team::Lane, u64::MAX);
+        (geometry.walk, geometry.width)
+    })
 }
 
 fn check_epsilon(epsilon: f32) -> Result<(), PlanError> {
@@ -779,16 +812,20 @@ mod tests {
         ]
     }
 
-    /// The usual tuning, and one that keeps channels whole but fuses nothing.
-    fn tunings(limits: Limits) -> [(Limits, Tuning); 2] {
+    /// The usual tuning, one that holds nothing in registers, and one that besides keeps channels whole but fuses nothing.
+    fn tunings(limits: Limits) -> [(Limits, Tuning); 3] {
         let usual = Tuning::for_limits(&limits);
+        let twice = Tuning {
+            resident_accesses: 0,
+            ..usual.clone()
+        };
         let apart = Tuning {
             workgroups: 1,
             fused_bytes: 0,
             cache_bytes: 0,
-            ..usual.clone()
+            ..twice.clone()
         };
-        [(limits.clone(), usual), (limits, apart)]
+        [usual, twice, apart].map(|tuning| (limits.clone(), tuning))
     }
 
     fn shapes() -> Vec<Shape> {
@@ -798,6 +835,7 @@ mod tests {
             &[4, 32, 14, 14],
             &[1, 5, 10007],
             &[64, 8, 3, 3],
+            &[300, 8, 6, 6],
         ];
         let last = [
             &[6, 13][..],
@@ -808,7 +846,7 @@ mod tests {
         ];
         let first = first.map(|sizes| Shape::channels_first(sizes).expect("a shape"));
         let last = last.map(|sizes| Shape::channels_last(sizes).expect("a shape"));
-        [first, last].concat()
+        [&first[..], &last].concat()
     }
 
     #[test]
@@ -838,9 +876,10 @@ mod tests {
                 let tensor = 4 * shape.len();
                 let name = format!("{shape:?} on {limits:?}");
 
-                let once = read(&[Stage::Statistics, Stage::Coefficients]);
+                let once = read(&[Stage::Statistics, Stage::Coefficients, Stage::Resident]);
                 assert_eq!(once + read(&[Stage::Fused]) / 2, tensor, "{name}");
-                assert_eq!(written(&[Stage::Normalize, Stage::Fused]), tensor, "{name}");
+                let writers = [Stage::Normalize, Stage::Fused, Stage::Resident];
+                assert_eq!(written(&writers), tensor, "{name}");
                 assert_eq!(
                     written(&[Stage::Statistics]),
                     read(&[Stage::Finalize]),
@@ -860,6 +899,7 @@ mod tests {
             Stage::Statistics,
             Stage::Coefficients,
             Stage::Fused,
+            Stage::Resident,
             Stage::Normalize,
         ] {
             assert!(seen.iter().any(|(found, _)| *found == stage), "{stage:?}");
@@ -899,11 +939,111 @@ mod tests {
                     let vectors = plan.dispatches().count() as u64 * 16 * 4 * shape.channels();
                     let most = plan.minimum_traffic() + vectors + 2 * plan.workspace_bytes();
                     let name = format!("{element:?}, {shape:?}, {:?}", plan.needs);
-                    assert!(moved > plan.minimum_traffic(), "{name}");
+                    assert!(moved > plan.minimum_traffic(), "{name}: {moved}");
                     assert!(moved <= most, "{name}: {moved} of {most}");
                 }
             }
         }
+    }
+
+    /// With everything that can be read and written: one read of each tensor and one write.
+    #[test]
+    fn resident_stages_read_every_tensor_once() {
+        let limits = Limits::default();
+        for (shape, walk) in [
+            (Shape::channels_first(&[16, 96, 14, 14]), Walk::Rows),
+            (Shape::channels_last(&[64, 4096]), Walk::Columns),
+        ] {
+            let shape = shape.expect("a shape");
+            let training = Training::default().saved(false).running(None);
+            let options = Backward::from(&training.clone().activation(Activation::Relu));
+            let backward = options.derivative(crate::Derivative::Output);
+            let tensor = 4 * shape.len();
+            let vector = 4 * shape.channels();
+            for (plan, read, written, vectors) in [
+                (Plan::training(&limits, shape, &training), 1, 1, 2),
+                (
+                    Plan::training(&limits, shape, &training.clone().residual(true)),
+                    2,
+                    1,
+                    2,
+                ),
+                (Plan::backward(&limits, shape, &backward), 3, 1, 6),
+            ] {
+                let plan = plan.expect("a plan");
+                let dispatches: Vec<_> = plan.dispatches().collect();
+                let [dispatch] = dispatches[..] else {
+                    panic!("{dispatches:?}");
+                };
+                assert!(dispatch.held > 0 && dispatch.walk == walk, "{dispatch:?}");
+                assert_eq!(plan.minimum_traffic(), (read + written) * tensor);
+                let moved = dispatch.bytes_read + dispatch.bytes_written;
+                assert_eq!(moved, (read + written) * tensor + vectors * vector);
+            }
+        }
+    }
+
+    /// The hard inputs of `wgpu-batchnorm check` that are for them.
+    #[test]
+    fn resident_stages_are_among_what_is_checked() {
+        for shape in [
+            Shape::channels_first(&[2, 64, 28, 28]),
+            Shape::channels_last(&[4, 4, 4, 2048]),
+        ] {
+            let shape = shape.expect("a shape");
+            for adapter in [AdapterKind::Discrete, AdapterKind::Integrated] {
+                let limits = Limits {
+                    adapter,
+                    ..Limits::default()
+                };
+                let training = Plan::training(&limits, shape, &Training::default());
+                let backward = Plan::backward(&limits, shape, &Backward::default());
+                for plan in [training, backward] {
+                    let plan = plan.expect("a plan");
+                    assert!(plan.dispatches().all(|dispatch| dispatch.held > 1));
+                }
+            }
+        }
+    }
+
+    /// What does not fit, leaves the adapter idle, shares words or is not asked for is not held.
+    #[test]
+    fn resident_stages_are_taken_where_they_pay() {
+        let limits = Limits::default();
+        let held = |limits: &Limits, sizes: &[usize], change: fn(&mut Tuning)| {
+            let mut tuning = Tuning::for_limits(limits);
+            change(&mut tuning);
+            let options = Training::default().tuning(tuning);
+            let shape = Shape::channels_first(sizes).expect("a shape");
+            let plan = Plan::training(limits, shape, &options).expect("a plan");
+            plan.dispatches().next().map(|dispatch| dispatch.held)
+        };
+        let as_it_is = |_: &mut Tuning| {};
+        // 32 x 14 x 14 values are 1568 accesses: six or seven for each of 256 lanes
+        assert_eq!(held(&limits, &[32, 96, 14, 14], as_it_is), Some(7));
+        assert_eq!(held(&limits, &[32, 96, 56, 56], as_it_is), Some(0));
+        assert_eq!(
+            held(&limits, &[32, 96, 14, 14], |tuning| tuning
+                .resident_accesses =
+                6),
+            Some(0)
+        );
+        // as many as 16 vec4 for each lane, and one more
+        assert_eq!(held(&limits, &[16, 96, 32, 32], as_it_is), Some(16));
+        assert_eq!(held(&limits, &[17, 96, 32, 32], as_it_is), Some(0));
+        // too few workgroups, unless there are few values
+        assert_eq!(held(&limits, &[32, 16, 14, 14], as_it_is), Some(0));
+        assert_eq!(held(&limits, &[4, 16, 14, 14], as_it_is), Some(1));
+        let cpu = Limits {
+            adapter: AdapterKind::Cpu,
+            ..Limits::default()
+        };
+        assert_eq!(held(&cpu, &[32, 96, 14, 14], as_it_is), Some(0));
+        let windows = Limits {
+            binding_bytes: 64 << 10,
+            ..Limits::default()
+        };
+        assert_eq!(held(&windows, &[32, 96, 14, 14], as_it_is), Some(0));
     }
 
     #[test]

@@ -200,7 +200,7 @@ impl Needs {
             Role::X => {
                 let through_statistics = !self.given && into_input;
                 let own =
-                    is_sums && gradients.gamma != Gradient::Skip || stage == Stage::GradientFused;
+                    is_sums && gradients.gamma != Gradient::Skip || stage.is_all_of_backward();
                 self.recomputes() || through_statistics || own
             }
             Role::Y => self.evidence() == Some(Derivative::Output),
@@ -251,22 +251,32 @@ impl Needs {
         }
     }
 
-    /// Bytes that a pass over `values` values moves at least where x does not stay on chip.
-    pub fn minimum_traffic(&self, values: u64) -> u64 {
+    /// Tensors of the shape of x of which a resident kernel holds its part at once; a mask has few bits.
+    pub fn held_tensors(&self) -> u64 {
+        match self.pass {
+            Pass::Forward(_) => 1 + u64::from(self.residual),
+            Pass::Backward(_) => self.read_by(Stage::GradientResident),
+        }
+    }
+
+    /// Tensors of the shape of x that a stage of the backward pass reads.
+    fn read_by(&self, stage: Stage) -> u64 {
+        let roles = [Role::X, Role::Y, Role::Residual];
+        let used = roles.iter().filter(|role| self.uses(stage, **role));
+        1 + used.count() as u64
+    }
+
+    /// Bytes that a pass over `values` values moves at least: with what it reads kept on chip, or read again.
+    pub fn minimum_traffic(&self, values: u64, resident: bool) -> u64 {
         let tensors = match self.pass {
             Pass::Forward(forward) if forward.to_moments => u64::from(!forward.from_shards),
             Pass::Forward(forward) => {
-                let statistics = u64::from(!self.given && !forward.from_shards);
+                let statistics = u64::from(!self.given && !forward.from_shards && !resident);
                 statistics + 2 + u64::from(self.residual) + u64::from(forward.mask)
             }
             Pass::Backward(gradients) => {
-                let read = |stage| {
-                    let roles = [Role::X, Role::Y, Role::Residual];
-                    let used = roles.iter().filter(|role| self.uses(stage, **role));
-                    1 + used.count() as u64
-                };
-                let sums = if self.sums() {
-                    read(Stage::GradientSums)
+                let sums = if self.sums() && !resident {
+                    self.read_by(Stage::GradientSums)
                 } else {
                     0
                 };
@@ -275,8 +285,10 @@ impl Needs {
                     Gradient::Write => 1,
                     Gradient::Add => 2,
                 };
-                let input = if self.writes_values() {
-                    read(Stage::GradientInput)
+                let input = if resident {
+                    self.read_by(Stage::GradientResident)
+                } else if self.writes_values() {
+                    self.read_by(Stage::GradientInput)
                 } else {
                     0
                 };
@@ -286,7 +298,7 @@ impl Needs {
         let bits = match self.pass {
             Pass::Forward(forward) => u64::from(forward.mask),
             Pass::Backward(_) if self.evidence() == Some(Derivative::Mask) => {
-                u64::from(self.sums()) + u64::from(self.writes_values())
+                u64::from(self.sums() && !resident) + u64::from(self.writes_values())
             }
             Pass::Backward(_) => 0,
         };

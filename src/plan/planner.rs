@@ -38,6 +38,8 @@ pub(super) struct Stages {
     pub apply: Option<Stage>,
     /// All in one dispatch.
     pub fused: Option<Stage>,
+    /// All in one dispatch, with a unit's values in registers.
+    pub resident: Option<Stage>,
 }
 
 /// What planning a program goes by.
@@ -66,6 +68,16 @@ fn window_values(limits: &Limits, element: Element) -> u64 {
     }
 }
 
+/// Values that an access may have, the most first: of tensors that start at multiples of four values, or of any.
+pub(super) const fn widths(element: Element, aligned: bool) -> &'static [u64] {
+    match (aligned, element) {
+        (true, Element::F32) => &[4, 1],
+        (true, Element::F16 | Element::Bf16) => &[4, 2, 1],
+        (false, Element::F32) => &[1],
+        (false, Element::F16 | Element::Bf16) => &[2, 1],
+    }
+}
+
 impl<'a> Planner<'a> {
     /// For tensors that all start at multiples of four values, or for any.
     pub fn new(
@@ -77,12 +89,7 @@ impl<'a> Planner<'a> {
     ) -> Self {
         let window = window_values(limits, needs.element);
         let n = shape.values_per_channel();
-        let widths: &[u64] = match (aligned, needs.element) {
-            (true, Element::F32) => &[4, 1],
-            (true, Element::F16 | Element::Bf16) => &[4, 2, 1],
-            (false, Element::F32) => &[1],
-            (false, Element::F16 | Element::Bf16) => &[2, 1],
-        };
+        let widths = widths(needs.element, aligned);
         let fits = widths
             .iter()
             .find(|&&width| shape.len().is_multiple_of(width));
@@ -240,6 +247,32 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// The lanes that hold each window's units in registers, where they can, and without leaving the adapter idle: where
+    /// channels are kept whole anyway, or where there are enough workgroups that have so much in flight.
+    fn holds(&self, windows: &[Window], whole: bool) -> Option<Vec<Lanes>> {
+        let most = u64::from(self.tuning.resident_accesses) / self.needs.held_tensors();
+        let has_whole_channels = |window: &Window| window.has_whole_channels(&self.geometry);
+        if most == 0
+            || self.tuning.team != Team::Workgroup
+            || !self.stores_by_units()
+            || !windows.iter().all(has_whole_channels)
+        {
+            return None;
+        }
+        let access = self.geometry.width * self.needs.element.bytes();
+        let lanes: Option<Vec<_>> = windows
+            .iter()
+            .map(|window| Lanes::holding(self.tuning, &self.geometry, window, access, most))
+            .collect();
+        let lanes = lanes?;
+        let workgroups = windows.iter().zip(&lanes).map(|(window, lanes)| {
+            let groups = window.groups.end - window.groups.start;
+            groups.div_ceil(lanes.units_across)
+        });
+        let busy = workgroups.sum::<u64>() >= u64::from(self.tuning.resident_workgroups);
+        (whole || busy).then_some(lanes)
+    }
+
     /// Bytes of a tensor.
     fn bytes(&self) -> u64 {
         self.needs.element.bytes() * self.geometry.values()
@@ -347,7 +380,10 @@ impl<'a> Planner<'a> {
     fn has_short_runs(&self) -> bool {
         let short = match self.geometry.walk {
             Walk::Rows => self.geometry.width == 4 && self.geometry.columns <= SHORT_RUN,
-            Walk::Quads => self.geometry.columns <= 4 * SHORT_RUN,
+            // forward a lane goes through the four channels of a quad without a break
+            Walk::Quads => {
+                self.needs.gradients().is_some() && self.geometry.columns <= 4 * SHORT_RUN
+            }
             _ => false,
         };
         short
@@ -474,6 +510,21 @@ impl<'a> Planner<'a> {
         let windows = self.all();
         let whole = self.keeps_channels_whole(&windows);
         let is_bindable = |stage: &Stage| stage.roles(self.needs).len() <= MOST_BINDINGS;
+        if let Some(resident) = stages.resident.filter(is_bindable)
+            && let Some(lanes) = self.holds(&windows, whole)
+        {
+            for (window, lanes) in windows.iter().zip(lanes) {
+                let area = Area {
+                    geometry: &self.geometry,
+                    window,
+                    splits: Splits::new(self.geometry.rows, self.geometry.columns, 1),
+                    lanes,
+                };
+                self.push(to, resident, area, self.parameters);
+            }
+            program.coefficients = 0;
+            return Ok(program);
+        }
         let fused = stages.fused.filter(is_bindable);
         if let Some(fused) = fused.filter(|_| whole && self.fuses()) {
             for window in &windows {

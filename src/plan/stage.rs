@@ -18,8 +18,10 @@ pub enum Stage {
     Normalize,
     /// The same from running or fixed statistics.
     NormalizeGiven,
-    /// Statistics, finalize and normalize in one dispatch.
+    /// Statistics, finalize and normalize in one dispatch, which goes over x twice.
     Fused,
+    /// The same with x held in registers: it is read once.
+    Resident,
     /// Where the activation lets a gradient pass, from y.
     Mask,
     /// Sums of g and g * (x - mean) over every unit.
@@ -32,8 +34,10 @@ pub enum Stage {
     GivenGradients,
     /// The gradients of x and of the residual, from the coefficients of the finalize stage.
     GradientInput,
-    /// Gradient sums, finalize and input gradient in one dispatch.
+    /// Gradient sums, finalize and input gradient in one dispatch, which goes over x and dy twice.
     GradientFused,
+    /// The same with x and g held in registers: x, dy and what g is found from are read once.
+    GradientResident,
 }
 
 impl Stage {
@@ -46,12 +50,14 @@ impl Stage {
             Self::Finalize => "forward/finalize",
             Self::Normalize | Self::NormalizeGiven => "forward/normalize",
             Self::Fused => "forward/fused",
+            Self::Resident => "forward/resident",
             Self::Mask => "forward/mask",
             Self::GradientSums => "backward/sums",
             Self::GradientCoefficients => "backward/coefficients",
             Self::GradientFinalize | Self::GivenGradients => "backward/finalize",
             Self::GradientInput => "backward/input",
             Self::GradientFused => "backward/fused",
+            Self::GradientResident => "backward/resident",
         }
     }
 
@@ -61,6 +67,16 @@ impl Stage {
             self,
             Self::Normalize | Self::NormalizeGiven | Self::Mask | Self::GradientInput
         )
+    }
+
+    /// Whether the stage is a whole backward pass.
+    pub(crate) const fn is_all_of_backward(self) -> bool {
+        matches!(self, Self::GradientFused | Self::GradientResident)
+    }
+
+    /// Whether its lanes hold what they read in registers until they write.
+    pub(crate) const fn is_resident(self) -> bool {
+        matches!(self, Self::Resident | Self::GradientResident)
     }
 
     /// Whether the stage's units are channels and its rows their partials.
@@ -118,7 +134,7 @@ impl Stage {
                 AFFINE,
                 &[(Role::Mean, Read), (Role::Variance, Read)],
             ],
-            Self::Fused => &[NORMALIZED, AFFINE, STATE],
+            Self::Fused | Self::Resident => &[NORMALIZED, AFFINE, STATE],
             Self::Mask => &[&[(Role::Y, Read), (Role::Mask, Write)]],
             Self::GradientSums => &[DIFFERENTIATED, NORMALIZED_BY, TO_PARTIALS],
             Self::GradientCoefficients => &[
@@ -135,7 +151,7 @@ impl Stage {
             ],
             Self::GivenGradients => &[NORMALIZED_BY, GIVEN_GRADIENTS, TO_COEFFICIENTS],
             Self::GradientInput => &[DIFFERENTIATED, INPUT_GRADIENTS, FROM_COEFFICIENTS],
-            Self::GradientFused => &[
+            Self::GradientFused | Self::GradientResident => &[
                 DIFFERENTIATED,
                 INPUT_GRADIENTS,
                 NORMALIZED_BY,

@@ -35,6 +35,7 @@ fn without_an_adapter_one_message_names_the_fix() {
         &[],
         &["check"],
         &["check", "case.safetensors"],
+        &["tune"],
         &["info"],
     ] {
         let (out, err) = exits(&command_with(&NO_DRIVER, arguments), 3);
@@ -139,6 +140,9 @@ fn wrong_usage_is_told_apart_from_wrong_results() {
         &["bench", "--batch", "4", "--shape", "2x3"],
         &["bench", "--quick", "--full"],
         &["bench", "--wgsl"],
+        &["bench", "--tuning", "no/such/file.json"],
+        &["tune", "--seconds", "0"],
+        &["tune", "--output", "no/such/folder/tunings.json"],
         &["bench", "--explain", "2x3", "--shape", "2x3"],
         &["bench", "--explain", "2x3", "--json", "rows.json"],
         &["check", "--rtol", "1e-3"],
@@ -171,7 +175,7 @@ fn help_and_version_answer() {
     ] {
         assert!(out.contains(part), "{part} in {out}");
     }
-    for command_name in ["bench", "check", "info"] {
+    for command_name in ["bench", "tune", "check", "info"] {
         let (out, _) = exits(&command(&[command_name, "--help"]), 0);
         assert!(out.contains("--adapter") && out.contains("--json"), "{out}");
     }

@@ -55,7 +55,8 @@ fn info_lists_adapters_limits_and_paths() {
                 .map(|dispatch| dispatch["stage"].as_str().expect("a stage"));
             let backward = path["operation"] == "backward";
             let expected = match (path["path"].as_str().expect("a word"), backward) {
-                ("fused", false) => &["forward/fused"][..],
+                ("resident", false) => &["forward/resident"][..],
+                ("fused", false) => &["forward/fused"],
                 ("whole", false) => &["forward/coefficients", "forward/normalize"],
                 ("given", false) => &["forward/normalize"],
                 (_, false) => &[
@@ -63,6 +64,7 @@ fn info_lists_adapters_limits_and_paths() {
                     "forward/finalize",
                     "forward/normalize",
                 ],
+                ("resident", true) => &["backward/resident"],
                 ("fused", true) => &["backward/fused"],
                 ("whole", true) => &["backward/coefficients", "backward/input"],
                 (_, true) => &["backward/sums", "backward/finalize", "backward/input"],

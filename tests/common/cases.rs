@@ -91,6 +91,8 @@ impl Room {
             (format!("{name}, width {}", dispatch.width), true),
             (format!("{name}, a window"), self.is_window(dispatch, bytes)),
             (format!("{name}, a folded grid"), dispatch.grid[1] > 1),
+            (format!("{name}, one held"), dispatch.held == 1),
+            (format!("{name}, several held"), dispatch.held > 1),
             (
                 format!("{stage:?}, a cut grid"),
                 dispatch.first_workgroup > 0,
@@ -127,6 +129,10 @@ pub fn sizes() -> impl Strategy<Value = (u64, u64, u64)> {
         // long rows, of vec4 and of single values
         2 => (1u64..4, 1u64..4, 200u64..4000),
         2 => (1u64..4, 1u64..4, (50u64..1000).prop_map(|fours| 4 * fours)),
+        // few values of each channel, for a lane to hold
+        1 => (1u64..3, 1u64..20, 1u64..17),
+        // one row of each channel: windows may have whole ones
+        1 => (Just(1u64), 2u64..9, 200u64..1000),
         // channels-last
         2 => (1u64..300, 1u64..70, Just(1u64)),
         2 => (1u64..300, (1u64..20).prop_map(|fours| 4 * fours), Just(1u64)),
@@ -134,7 +140,7 @@ pub fn sizes() -> impl Strategy<Value = (u64, u64, u64)> {
         // rows of whole pages
         1 => (1u64..40, Just(1024u64), Just(1u64)),
         // odd planes of channels in fours
-        2 => (1u64..60, (1u64..5).prop_map(|fours| 4 * fours), (0u64..13).prop_map(|n| 2 * n + 3)),
+        3 => (1u64..60, (1u64..5).prop_map(|fours| 4 * fours), (0u64..13).prop_map(|n| 2 * n + 3)),
         // nothing
         1 => select(vec![(0u64, 3u64, 5u64), (2, 3, 0), (0, 8, 1), (4, 0, 2)]),
         // one value
@@ -152,9 +158,20 @@ pub fn tuning() -> impl Strategy<Value = Option<Tuning>> {
         select(vec![1u32, 8, 256]),
         select(vec![0u64, 1 << 20]),
         select(vec![0u64, u64::MAX]),
+        (select(vec![0u32, 3, 16, 16]), select(vec![1u32, 300])),
     )
         .prop_map(
-            |(size, team, workgroups, values, block, tile_rows, fused_bytes, cache_bytes)| Tuning {
+            |(
+                size,
+                team,
+                workgroups,
+                values,
+                block,
+                tile_rows,
+                fused_bytes,
+                cache_bytes,
+                resident,
+            )| Tuning {
                 workgroup_size: size,
                 team,
                 workgroups,
@@ -163,6 +180,8 @@ pub fn tuning() -> impl Strategy<Value = Option<Tuning>> {
                 tile_rows,
                 fused_bytes,
                 cache_bytes,
+                resident_accesses: resident.0,
+                resident_workgroups: resident.1,
             },
         );
     prop::option::weighted(0.9, tuning)

@@ -42,6 +42,8 @@ pub fn lanes() -> Tuning {
         tile_rows: 256,
         fused_bytes: 256 << 10,
         cache_bytes: 8 << 20,
+        resident_accesses: 0,
+        resident_workgroups: 1,
     }
 }
 
@@ -56,6 +58,16 @@ pub fn teams(workgroup_size: u32) -> Tuning {
         tile_rows: 8,
         fused_bytes: 64 << 10,
         cache_bytes: u64::MAX,
+        resident_accesses: 0,
+        resident_workgroups: 1,
+    }
+}
+
+/// Workgroups whose lanes hold their units in registers, wherever that is possible.
+pub fn resident(workgroup_size: u32) -> Tuning {
+    Tuning {
+        resident_accesses: 16,
+        ..teams(workgroup_size)
     }
 }
 

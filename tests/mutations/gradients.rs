@@ -102,40 +102,87 @@ fn sums_by_quads_matter() {
     assert_noticed(&[
         edit(
             Gradients(QuadsWide, Whole),
-            "sums.g += ga + gb;",
-            "sums.g += ga;",
-        ),
-        edit(Gradients(QuadsWide, Whole), " + gb * (b.x - c.mean);", ";"),
-        edit(
-            Gradients(Quads, Split),
-            "position >= vec4(quarter.before)",
-            "position > vec4(quarter.before)",
+            "add(&channel, a, c, FIRST < vec4(left));",
+            "",
         ),
         edit(
+            Gradients(QuadsWide, Whole),
+            "SECOND < vec4(left)",
+            "SECOND <= vec4(left)",
+        ),
+        edit(Gradients(Quads, Split), "left -= 8u;", ""),
+        edit(
             Gradients(Quads, Split),
-            "position < vec4(quarter.after)",
-            "position <= vec4(quarter.after)",
+            "add(&channel, a, c, shared_pair.a);",
+            "",
         ),
         edit(
             Gradients(Quads, Split),
-            "add(&sums, load(at, i), c, vec4(true));",
+            "add(&channel, b, c, shared_pair.b);",
+            "",
+        ),
+        edit(
+            Gradients(Quads, Split),
+            "(*sums).g.w += sum4(channel.g);",
             "",
         ),
         edit(
             Gradients(Quads, Whole),
-            "spread_one(channel, k)",
-            "spread_one(channel, 0u)",
+            "(*sums).gx.w += sum4(channel.gx);",
+            "",
         ),
         edit(
             Gradients(Quads, Whole),
-            "with_channel(block.gx, k, sum4(sums.gx))",
-            "with_channel(block.gx, k, sum4(sums.g))",
+            "spread_one(coefficients, k)",
+            "spread_one(coefficients, 0u)",
+        ),
+        edit(
+            Gradients(Quads, Whole),
+            "with_channel(M(0.0), k, sum4(channel.gx))",
+            "with_channel(M(0.0), k, sum4(channel.g))",
         ),
         edit(Gradients(Quads, Whole), "select(V(0.0), g, own)", "g"),
         edit(
             Gradients(Quads, Whole),
             "select(V(0.0), g * (a.x - c.mean), own)",
             "g * (a.x - c.mean)",
+        ),
+    ]);
+}
+
+#[test]
+fn input_gradients_by_quads_matter() {
+    assert_noticed(&[
+        edit(Gradients(Quads, Whole), "(begin + 3u) / 4u", "begin / 4u"),
+        edit(
+            Gradients(Quads, Whole),
+            "end / 4u, end % 4u",
+            "end / 4u, 0u",
+        ),
+        edit(
+            Gradients(Quads, Whole),
+            "let own = spread_one(channel, k);",
+            "let own = spread_one(channel, 0u);",
+        ),
+        edit(
+            Gradients(QuadsWide, Whole),
+            "store(at, i + 1u, b, own);",
+            "store(at, i + 1u, a, own);",
+        ),
+        edit(
+            Gradients(Quads, Whole),
+            "store(at, i, load(at, i), own);",
+            "",
+        ),
+        edit(
+            Gradients(Quads, Whole),
+            "store(at, end, load(at, end), spread_positions(channel, position));",
+            "",
+        ),
+        edit(
+            Gradients(Quads, Whole),
+            "+ (end - start) * 4u;",
+            "+ (end - start) * 4u + 1u;",
         ),
         edit(
             Gradients(Quads, Whole),
@@ -292,8 +339,8 @@ fn what_is_done_to_an_access_matters() {
     assert_noticed(&[
         edit(
             Gradients(Rows, Whole),
-            "(loaded.x - c.mean) * c.slope",
-            "loaded.x * c.slope",
+            "(x - c.mean) * c.slope",
+            "x * c.slope",
         ),
         edit(Gradients(Rows, Whole), "- c.offset)", ")"),
         edit(Gradients(Rows, Whole), "c.scale * ((g", "((g"),

@@ -8,8 +8,8 @@ use wgpu_batchnorm::{
 use crate::common::sharded::{Merging, compute};
 use crate::common::storage::{check_pack, check_unpack, text_of};
 use crate::common::{
-    Device, Distribution, LayerStep, Placement, Problem, Target, bare, lanes, shape, split, teams,
-    whole, with_subgroups,
+    Device, Distribution, LayerStep, Placement, Problem, Target, bare, lanes, resident, shape,
+    split, teams, whole, with_subgroups,
 };
 
 /// What is computed by an edited text.
@@ -23,6 +23,8 @@ pub enum Input {
     RowsFarOff(Path),
     RowsOutlier(Path),
     RowsNan(Path),
+    /// Outliers where frames come from, held in registers.
+    RowsBadFrame,
     RowsLong(Path),
     RowsInference,
     RowsUnaligned,
@@ -41,7 +43,9 @@ pub enum Input {
     QuadsInference,
     /// Planes of which a channel has several accesses.
     QuadsWide,
-    /// Rows that go through all channels.
+    /// Planes of so few values that two accesses can have three channels.
+    QuadsNarrow,
+    /// Rows that go through all channels, in the backward pass.
     Planes,
     PlanesWindows,
     /// Bindings of 4 KiB.
@@ -167,9 +171,12 @@ pub enum Path {
     Workgroup,
     Subgroups,
     Subgroup,
+    /// Lanes hold units in registers, and combine through workgroup memory, subgroups.
+    Resident,
+    ResidentSubgroups,
 }
 
-use Path::{Split, Subgroup, Subgroups, Whole, Workgroup};
+use Path::{Resident, ResidentSubgroups, Split, Subgroup, Subgroups, Whole, Workgroup};
 
 impl Path {
     fn tuning(self) -> Tuning {
@@ -177,6 +184,7 @@ impl Path {
             Whole => whole(lanes()),
             Split => split(lanes()),
             Workgroup | Subgroups => whole(teams(64)),
+            Resident | ResidentSubgroups => resident(256),
             Subgroup => whole(teams(
                 with_subgroups()
                     .limits
@@ -188,8 +196,8 @@ impl Path {
 
     fn device(self) -> &'static Device {
         match self {
-            Whole | Split | Workgroup => bare(),
-            Subgroups | Subgroup => with_subgroups(),
+            Whole | Split | Workgroup | Resident => bare(),
+            Subgroups | Subgroup | ResidentSubgroups => with_subgroups(),
         }
     }
 }
@@ -247,6 +255,8 @@ impl Input {
         let layout = |layout: Layout, path: Path| {
             let tuning = path.tuning();
             let (sizes, tuning) = match layout {
+                Layout::Rows if path == Resident => ((7, 5, 243), tuning),
+                Layout::Columns if path == Resident => ((413, 12, 1), tuning),
                 Layout::Rows => (rows, tuning),
                 Layout::LongRow => ((1, 1, 6001), Tuning { block: 1, ..tuning }),
                 Layout::Columns => ((1213, 12, 1), tuning),
@@ -272,7 +282,8 @@ impl Input {
             Self::Gradients(Layout::Windows, path) => (layout(Layout::Windows, path), windows()),
             Self::Gradients(of, path) => (layout(of, path), path.device().clone()),
             Self::GradientsFarOff(path) => {
-                let step = step(rows, Activation::Silu).distributed(FAR_OFF, 1);
+                let sizes = if path == Resident { (7, 5, 243) } else { rows };
+                let step = step(sizes, Activation::Silu).distributed(FAR_OFF, 1);
                 (step.tuned(path.tuning()), path.device().clone())
             }
             Self::GradientsSplitTeams => (step(rows, none).tuned(split(teams(64))), bare().clone()),
@@ -299,6 +310,15 @@ impl Input {
                 step.repeats = 2;
                 (step.tuned(path.tuning()), path.device().clone())
             }
+            Self::Planes => {
+                // several turns for a lane
+                let tuning = Tuning {
+                    workgroups: 2,
+                    ..split(lanes())
+                };
+                (step((31, 8, 9), none).tuned(tuning), bare().clone())
+            }
+            Self::PlanesWindows => (step((3, 200, 13), none).tuned(split(lanes())), windows()),
             Self::Empty => (step((0, 3, 5), none), bare().clone()),
             Self::Halves(element) => {
                 let step = step((7, 5, 36), Activation::Relu).residual();
@@ -372,6 +392,19 @@ impl Input {
                 };
                 on(Problem::usual(7, 5, 284).placed(placement), Split)
             }
+            Self::RowsBadFrame => {
+                let mut problem = Problem::usual(64, 2, 256).running(None).unsaved();
+                for channel in 0..2 {
+                    for (row, value) in [(0, 0), (32, 128), (63, 255)] {
+                        problem.x[(row * 2 + channel) * 256 + value] = 1e4;
+                    }
+                }
+                // the mean is counted from 74 deviations away, whose rounding is in values near 0
+                problem.beta = Some(vec![100.0; 2]);
+                on(problem, Resident)
+            }
+            // three groups of channels for four units to a workgroup
+            Self::Columns(Resident) => on(Problem::usual(413, 12, 1), Resident),
             Self::Columns(path) => on(Problem::usual(1213, 12, 1), path),
             Self::ColumnsFarOff(path) => on(columns(FAR_OFF), path),
             Self::ColumnsOutlier(path) => on(columns(OUTLIER), path),
@@ -400,20 +433,7 @@ impl Input {
             }
             Self::QuadsInference => on(quads().inference(), Whole),
             Self::QuadsWide => on(Problem::usual(5, 8, 29), Whole),
-            Self::PlanesWindows => {
-                let device = bare().limited(|limits| limits.binding_bytes = 4 << 10);
-                let problem = Problem::usual(3, 200, 9).inference();
-                (problem.tuned(split(lanes())), device)
-            }
-            Self::Planes => {
-                // several turns for a lane
-                let tuning = Tuning {
-                    workgroups: 2,
-                    ..split(lanes())
-                };
-                let problem = Problem::usual(29, 8, 9).inference();
-                (problem.tuned(tuning), bare().clone())
-            }
+            Self::QuadsNarrow => on(Problem::usual(9, 8, 5), Whole),
             Self::Windows => {
                 let device = bare().limited(|limits| limits.binding_bytes = 4 << 10);
                 (Problem::usual(3, 200, 21).tuned(lanes()), device)
@@ -449,7 +469,9 @@ impl Input {
     pub fn is_possible(self) -> bool {
         let sizes = with_subgroups().limits.subgroups;
         match self {
-            Self::Rows(Subgroups) | Self::Gradients(_, Subgroups) => sizes.is_some(),
+            Self::Rows(Subgroups | ResidentSubgroups) | Self::Gradients(_, Subgroups) => {
+                sizes.is_some()
+            }
             Self::Rows(Subgroup) | Self::Gradients(_, Subgroup) => {
                 sizes.is_some_and(|sizes| sizes.min == sizes.max)
             }

@@ -30,7 +30,7 @@ fn moments_matter() {
             "let shift = sum / f32(count);",
             "let shift = sum;",
         ),
-        edit(Rows(Whole), "((*tally).center - frame) + shift", "shift"),
+        edit(Rows(Whole), "(center - frame) + shift", "shift"),
         edit(
             RowsLong(Whole),
             "(*tally).total = merge((*tally).total, (*tally).part);",
@@ -50,8 +50,8 @@ fn moments_matter() {
         // what compilers that reassociate would make of it without `opaque`: lavapipe's does not see through the selects
         edit(
             RowsFarOff(Whole),
-            "((*tally).center - frame) + shift",
-            "(*tally).part.mean + shift",
+            "moments_about((*tally).center, frame,",
+            "moments_about((*tally).part.mean + frame, frame,",
         ),
         // a frame that is the outlier
         edit(RowsOutlier(Whole), "max(min(a, b), min(max(a, b), c))", "a"),

@@ -1,6 +1,6 @@
 //! Edits of what quads and planes share accesses by.
 
-use crate::inputs::Input::{Planes, PlanesWindows, Quads, QuadsApart, QuadsWide};
+use crate::inputs::Input::{Planes, PlanesWindows, Quads, QuadsApart, QuadsNarrow, QuadsWide};
 use crate::inputs::Path::{Split, Whole};
 use crate::{assert_noticed, edit};
 
@@ -8,16 +8,28 @@ use crate::{assert_noticed, edit};
 fn quads_matter() {
     assert_noticed(&[
         // which accesses are a channel's
-        edit(Quads(Whole), "(begin + 3u) / 4u", "begin / 4u"),
         edit(
             Quads(Whole),
-            "end / 4u, begin % 4u, end % 4u",
-            "end / 4u, 0u, end % 4u",
+            "params.columns / 2u * 2u",
+            "params.columns / 2u",
         ),
         edit(
             Quads(Whole),
-            "end / 4u, begin % 4u, end % 4u",
-            "end / 4u, begin % 4u, 0u",
+            "params.columns + 7u) / 8u * 2u",
+            "params.columns) / 8u * 2u",
+        ),
+        edit(Quads(Whole), "k * params.columns % 8u", "0u"),
+        edit(
+            Quads(Whole),
+            "select(params.columns, 0u, begin == 0u)",
+            "params.columns",
+        ),
+        edit(Quads(Whole), "FIRST - begin", "FIRST"),
+        edit(QuadsWide, "SECOND - begin", "SECOND"),
+        edit(
+            QuadsNarrow,
+            "SECOND - begin < vec4(count)",
+            "(SECOND >= vec4(begin)) & vec4(count > 0u)",
         ),
         edit(
             Quads(Whole),
@@ -41,28 +53,27 @@ fn quads_matter() {
             "load_x_value(at, i + access.x, part.x)",
         ),
         // sums
-        edit(
-            Quads(Whole),
-            "load_x(at, i - 1u) - center, position >= vec4(quarter.before)",
-            "load_x(at, i - 1u) - center, position > vec4(quarter.before)",
-        ),
-        edit(
-            Quads(Whole),
-            "load_x(at, end) - center, position < vec4(quarter.after)",
-            "load_x(at, end) - center, position <= vec4(quarter.after)",
-        ),
-        edit(QuadsWide, "sums.sum += a + b;", "sums.sum += a;"),
+        edit(Quads(Whole), "FIRST < vec4(left)", "FIRST <= vec4(left)"),
+        edit(QuadsWide, "SECOND < vec4(left)", "SECOND <= vec4(left)"),
+        edit(Quads(Whole), "left -= 8u;", ""),
         edit(
             QuadsWide,
-            "sums.squares += a * a + b * b;",
-            "sums.squares += a * a;",
+            "channel.sum += own_a + own_b;",
+            "channel.sum += own_a;",
         ),
-        edit(Quads(Split), "add(&sums, load_x(at, i) - center);", ""),
+        edit(
+            QuadsWide,
+            "channel.squares += own_a * own_a + own_b * own_b;",
+            "channel.squares += own_a * own_a;",
+        ),
+        edit(Quads(Split), "(*sums).sum += deviation;", ""),
         edit(
             Quads(Split),
-            "(*sums).squares += a * a;",
-            "(*sums).squares += a;",
+            "(*sums).squares += deviation * deviation;",
+            "(*sums).squares += deviation;",
         ),
+        edit(Quads(Split), "(*sums).sum.w += sum4(last);", ""),
+        edit(Quads(Split), "(*sums).squares.w += sum4(last * last);", ""),
         edit(Quads(Whole), "(stop - row) * params.columns", "stop - row"),
         edit(
             Quads(Split),
@@ -71,35 +82,26 @@ fn quads_matter() {
         ),
         edit(
             Quads(Whole),
-            "component(tally.center, k)",
-            "component(tally.center, 0u)",
+            "component(center, k)",
+            "component(center, 0u)",
         ),
         // normalizing
         edit(
             Quads(Whole),
-            "let own = spread_one(channel, k);",
-            "let own = spread_one(channel, 0u);",
-        ),
-        edit(
-            Quads(Whole),
-            "component(c.shift, k)",
-            "component(c.scale, k)",
+            "by_position(c.shift, position)",
+            "by_position(c.scale, position)",
         ),
         edit(
             QuadsWide,
-            "store(at, i + 1u, b, own);",
-            "store(at, i + 1u, a, own);",
+            "spread_positions(channel, position + 4u)",
+            "spread_positions(channel, position)",
         ),
-        edit(Quads(Whole), "store(at, i, load(at, i), own);", ""),
+        edit(QuadsWide, "store(at, i + 1u, b,", "store(at, i + 1u, a,"),
+        edit(Quads(Whole), "position += 8u;", ""),
         edit(
             Quads(Whole),
-            "store(at, end, load(at, end), spread_positions(channel, position));",
+            "store(at, i, load(at, i), spread_positions(channel, position));",
             "",
-        ),
-        edit(
-            Quads(Whole),
-            "+ (end - start) * 4u;",
-            "+ (end - start) * 4u + 1u;",
         ),
         edit(
             Quads(Whole),
@@ -139,5 +141,10 @@ fn rows_through_all_channels_matter() {
         edit(Planes, "store(at, i, load(at, i), plane);", ""),
         edit(Planes, "select(0u, params.inner, over)", "0u"),
         edit(Planes, "channels_on + u32(over)", "channels_on"),
+        edit(
+            Planes,
+            "row += select(1u, 4u * TEAM_ROWS, four);",
+            "row += 4u * TEAM_ROWS;",
+        ),
     ]);
 }

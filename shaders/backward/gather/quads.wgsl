@@ -5,56 +5,56 @@ fn gather(work: Work, channel: Channel) -> Gathered {
     while row < work.row_end {
         let stop = min(work.row_end, row + params.block);
         var block = Gathered();
-        for (var k = 0u; k < four_channels(); k++) {
-            let sums = sum_channel(work.start, row, stop, k, spread_one(channel, k));
-            block.g = with_channel(block.g, k, sum4(sums.g));
-            block.gx = with_channel(block.gx, k, sum4(sums.gx));
+        for (; row < stop; row++) {
+            add_row(&block, work.start + row * params.row_stride, channel);
         }
         absorb(&tally, block);
-        row = stop;
     }
     return sums_of(tally);
 }
 
-struct Sums {
+// Of one channel of a quad, access by access.
+struct ChannelSums {
     g: V,
     gx: V,
 }
 
-fn sum_channel(first: u32, row_begin: u32, row_end: u32, k: u32, c: Coefficients) -> Sums {
+fn add_row(sums: ptr<function, Gathered>, start: u32, coefficients: Channel) {
     let at = starts();
-    let quarter = quarter(k);
-    let position = vec4(0u, 1u, 2u, 3u);
-    let row_stride = params.row_stride;
-    var sums: Sums;
-    for (var row = row_begin; row < row_end; row++) {
-        let start = first + row * row_stride;
-        var i = start + quarter.first_whole;
-        let end = start + quarter.end_whole;
-        if quarter.before > 0u {
-            add(&sums, load(at, i - 1u), c, position >= vec4(quarter.before));
+    let pairs_end = start + whole_pairs();
+    var a: Loaded;
+    var b: Loaded;
+    var i = start;
+    for (var k = 0u; k < four_channels(); k++) {
+        let c = spread_one(coefficients, k);
+        var channel: ChannelSums;
+        // what the last pair has of this channel
+        let shared_pair = begins_in_pair(k);
+        add(&channel, a, c, shared_pair.a);
+        add(&channel, b, c, shared_pair.b);
+        let end = min(pairs_end, start + end_of_pairs(k));
+        var left = (k + 1u) * params.columns - (i - start) * 4u;
+        for (; i < end; i += 2u) {
+            a = load(at, i);
+            b = load(at, i + 1u);
+            add(&channel, a, c, FIRST < vec4(left));
+            add(&channel, b, c, SECOND < vec4(left));
+            left -= 8u;
         }
-        // two accesses in flight
-        for (; i + 1u < end; i += 2u) {
-            let a = load(at, i);
-            let b = load(at, i + 1u);
-            let ga = gradient(a, c);
-            let gb = gradient(b, c);
-            sums.g += ga + gb;
-            sums.gx += ga * (a.x - c.mean) + gb * (b.x - c.mean);
-        }
-        if i < end {
-            add(&sums, load(at, i), c, vec4(true));
-        }
-        if quarter.after > 0u {
-            add(&sums, load(at, end), c, position < vec4(quarter.after));
-        }
+        (*sums).g += with_channel(M(0.0), k, sum4(channel.g));
+        (*sums).gx += with_channel(M(0.0), k, sum4(channel.gx));
     }
-    return sums;
+    // an odd last access is all of the last channel
+    if i < start + params.columns {
+        var channel: ChannelSums;
+        add(&channel, load(at, i), spread_one(coefficients, 3u), vec4(true));
+        (*sums).g.w += sum4(channel.g);
+        (*sums).gx.w += sum4(channel.gx);
+    }
 }
 
 // Takes in the values of an access that are the channel's own.
-fn add(sums: ptr<function, Sums>, a: Loaded, c: Coefficients, own: vec4<bool>) {
+fn add(sums: ptr<function, ChannelSums>, a: Loaded, c: Coefficients, own: vec4<bool>) {
     let g = gradient(a, c);
     (*sums).g += select(V(0.0), g, own);
     (*sums).gx += select(V(0.0), g * (a.x - c.mean), own);

@@ -1,18 +1,5 @@
 // Moments, channels contiguous (channels-last and 2-D): a unit is WIDTH neighbouring channels, or a split of them; a row
 // holds one access of each. A lane walks down the rows, so that nothing crosses lanes.
-
-fn frame(work: Work) -> M {
-    let at = starts();
-    let first = work.row_begin;
-    let middle = (work.row_begin + work.row_end) / 2u;
-    let last = work.row_end - 1u;
-    return median(
-        load_x(at, work.start + first * params.row_stride),
-        load_x(at, work.start + middle * params.row_stride),
-        load_x(at, work.start + last * params.row_stride),
-    );
-}
-
 fn gather(work: Work, frame: M) -> Moments {
     let at = starts();
     var tally = new_tally(frame);

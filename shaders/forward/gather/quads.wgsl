@@ -33,56 +33,65 @@ fn gather(work: Work, frame: M) -> Moments {
     var row = work.row;
     while row < work.row_end {
         let stop = min(work.row_end, row + block);
-        var sum = M(0.0);
-        var squares = M(0.0);
-        for (var k = 0u; k < four_channels(); k++) {
-            let sums = sum_channel(work.start, row, stop, k, component(tally.center, k));
-            sum = with_channel(sum, k, sum4(sums.sum));
-            squares = with_channel(squares, k, sum4(sums.squares));
+        let count = (stop - row) * params.columns;
+        var sums: Sums;
+        for (; row < stop; row++) {
+            add_row(&sums, work.start + row * params.row_stride, tally.center);
         }
-        absorb(&tally, frame, (stop - row) * params.columns, sum, squares);
+        absorb(&tally, frame, count, sums.sum, sums.squares);
         block = min(block * BLOCK_GROWTH, params.block);
-        row = stop;
     }
     return moments_of(tally);
 }
 
+// Of the four channels of a quad, and of one of them access by access.
 struct Sums {
+    sum: M,
+    squares: M,
+}
+
+struct ChannelSums {
     sum: V,
     squares: V,
 }
 
-fn sum_channel(first: u32, row_begin: u32, row_end: u32, k: u32, center: f32) -> Sums {
+fn add_row(sums: ptr<function, Sums>, start: u32, center: M) {
     let at = starts();
-    let quarter = quarter(k);
-    let position = vec4(0u, 1u, 2u, 3u);
-    let row_stride = params.row_stride;
-    var sums: Sums;
-    for (var row = row_begin; row < row_end; row++) {
-        let start = first + row * row_stride;
-        var i = start + quarter.first_whole;
-        let end = start + quarter.end_whole;
-        if quarter.before > 0u {
-            add(&sums, select(V(0.0), load_x(at, i - 1u) - center, position >= vec4(quarter.before)));
+    let pairs_end = start + whole_pairs();
+    var a = V(0.0);
+    var b = V(0.0);
+    var i = start;
+    for (var k = 0u; k < four_channels(); k++) {
+        let own = component(center, k);
+        var channel: ChannelSums;
+        // what the last pair has of this channel
+        let shared_pair = begins_in_pair(k);
+        add(&channel, a - own, shared_pair.a);
+        add(&channel, b - own, shared_pair.b);
+        let end = min(pairs_end, start + end_of_pairs(k));
+        var left = (k + 1u) * params.columns - (i - start) * 4u;
+        for (; i < end; i += 2u) {
+            a = load_x(at, i);
+            b = load_x(at, i + 1u);
+            let own_a = select(V(0.0), a - own, FIRST < vec4(left));
+            let own_b = select(V(0.0), b - own, SECOND < vec4(left));
+            channel.sum += own_a + own_b;
+            channel.squares += own_a * own_a + own_b * own_b;
+            left -= 8u;
         }
-        // two accesses in flight
-        for (; i + 1u < end; i += 2u) {
-            let a = load_x(at, i) - center;
-            let b = load_x(at, i + 1u) - center;
-            sums.sum += a + b;
-            sums.squares += a * a + b * b;
-        }
-        if i < end {
-            add(&sums, load_x(at, i) - center);
-        }
-        if quarter.after > 0u {
-            add(&sums, select(V(0.0), load_x(at, end) - center, position < vec4(quarter.after)));
-        }
+        (*sums).sum += with_channel(M(0.0), k, sum4(channel.sum));
+        (*sums).squares += with_channel(M(0.0), k, sum4(channel.squares));
     }
-    return sums;
+    // an odd last access is all of the last channel
+    if i < start + params.columns {
+        let last = load_x(at, i) - center.w;
+        (*sums).sum.w += sum4(last);
+        (*sums).squares.w += sum4(last * last);
+    }
 }
 
-fn add(sums: ptr<function, Sums>, a: V) {
-    (*sums).sum += a;
-    (*sums).squares += a * a;
+fn add(sums: ptr<function, ChannelSums>, a: V, own: vec4<bool>) {
+    let deviation = select(V(0.0), a, own);
+    (*sums).sum += deviation;
+    (*sums).squares += deviation * deviation;
 }

@@ -1,17 +1,4 @@
 // Moments, inner contiguous (channels-first): a unit is one channel, or a split of it; a row is a run of its values.
-
-fn frame(work: Work) -> M {
-    let at = starts();
-    let first = work.row_begin * params.row_stride + work.column_begin;
-    let middle = (work.row_begin + work.row_end) / 2u * params.row_stride + (work.column_begin + work.column_end) / 2u;
-    let last = (work.row_end - 1u) * params.row_stride + work.column_end - 1u;
-    return median(
-        load_x_value(at, work.start + first, 0u),
-        load_x_value(at, work.start + middle, 0u),
-        load_x_value(at, work.start + last, WIDTH - 1u),
-    );
-}
-
 fn gather(work: Work, frame: M) -> Moments {
     let at = starts();
     var tally = new_tally(frame);

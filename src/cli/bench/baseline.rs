@@ -22,6 +22,7 @@ pub struct Baseline {
     date: Option<String>,
     clock: Option<OldClock>,
     host: Option<OldHost>,
+    tuning: Option<OldTuning>,
     rows: Vec<OldRow>,
 }
 
@@ -34,6 +35,11 @@ struct OldClock {
 struct OldHost {
     processor: String,
     threads: usize,
+}
+
+#[derive(Debug, Deserialize)]
+struct OldTuning {
+    passes: usize,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -139,6 +145,17 @@ impl Baseline {
             threads.as_deref(),
             &new.host.threads.to_string(),
         );
+        let geometry = |passes: Option<usize>| match passes {
+            Some(passes) => format!("that of {passes} tuned passes"),
+            None => "the default".to_owned(),
+        };
+        // Files that say nothing of it are older than tuning.
+        let [old, new] = [
+            self.tuning.as_ref().map(|tuning| tuning.passes),
+            new.tuning.as_ref().map(|tuning| tuning.passes),
+        ]
+        .map(geometry);
+        note("geometry of the kernels", Some(&old), &new);
         notes
     }
 

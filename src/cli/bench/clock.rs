@@ -296,7 +296,11 @@ mod tests {
         let options = GpuOptions::from_env().optional_features(wgpu::Features::empty());
         let gpu = Gpu::blocking(&options).expect("these tests need an adapter");
         let kernels = Kernels::new(gpu.device());
-        let device = Device { gpu, kernels };
+        let device = Device {
+            gpu,
+            kernels,
+            tunings: None,
+        };
         let stopwatch = Stopwatch::new(&device).expect("a live device");
         assert_eq!(stopwatch.clock(), Clock::Wall);
         assert!(

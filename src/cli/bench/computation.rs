@@ -4,44 +4,8 @@ use std::fmt;
 
 use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use serde::Serialize;
+pub use wgpu_batchnorm::Operation;
 use wgpu_batchnorm::{Activation, Element};
-
-/// What is computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Operation {
-    /// Normalizing by running statistics.
-    Inference,
-    /// Normalizing by the batch's own statistics, and moving the running ones.
-    Training,
-    /// From the gradient of the output to those of input, gamma and beta, through the batch's statistics.
-    Backward,
-}
-
-impl Operation {
-    /// Each of them.
-    pub const ALL: [Self; 3] = [Self::Inference, Self::Training, Self::Backward];
-
-    /// In a table of 80 columns.
-    pub const fn short(self) -> &'static str {
-        match self {
-            Self::Inference => "infer",
-            Self::Training => "train",
-            Self::Backward => "back",
-        }
-    }
-}
-
-impl fmt::Display for Operation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Inference => "inference",
-            Self::Training => "training",
-            Self::Backward => "backward",
-        })
-    }
-}
 
 /// Which operations to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -147,7 +111,11 @@ pub struct Computation {
 impl Computation {
     /// In a table of 80 columns, under a heading that names what is fused.
     pub fn short(&self) -> String {
-        self.with_element(self.operation.short())
+        self.with_element(match self.operation {
+            Operation::Inference => "infer",
+            Operation::Training => "train",
+            Operation::Backward => "back",
+        })
     }
 
     /// A name with the element, where that is not the usual one.

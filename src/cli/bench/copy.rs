@@ -10,7 +10,7 @@ use wgpu_batchnorm::Tensor;
 use wgpu_batchnorm::yardstick::{CopyGeometry, CopyKernel, CopyStep};
 
 use super::clock::Stopwatch;
-use super::loaded::Loaded;
+use super::loaded::Tensors;
 use super::timing::{Contender, Effort, measure};
 use crate::cli::device::Device;
 
@@ -68,15 +68,15 @@ impl<'a> Copies<'a> {
     }
 
     /// The fastest copy from `x` to `y` of what is loaded, bound to it. Times all geometries where the size is new.
-    pub fn bind(&mut self, loaded: &Loaded) -> Result<CopyStep> {
-        let geometry = self.select(loaded)?.geometry;
-        self.step(loaded, geometry)
+    pub fn bind(&mut self, tensors: &Tensors) -> Result<CopyStep> {
+        let geometry = self.select(tensors)?.geometry;
+        self.step(tensors, geometry)
     }
 
     /// [`Copies::bind`]; the size is reported, beside the host's copies of it.
-    pub fn bind_reported(&mut self, loaded: &Loaded) -> Result<CopyStep> {
-        let words = loaded.words();
-        let selected = self.select(loaded)?;
+    pub fn bind_reported(&mut self, tensors: &Tensors) -> Result<CopyStep> {
+        let words = tensors.words();
+        let selected = self.select(tensors)?;
         let bytes = 4 * words;
         if self.reported.iter().all(|known| known.bytes != bytes) {
             let moved = 2.0 * bytes as f64;
@@ -90,16 +90,16 @@ impl<'a> Copies<'a> {
                 memcpy_all_cores: moved / all / 1e9,
             });
         }
-        self.step(loaded, selected.geometry)
+        self.step(tensors, selected.geometry)
     }
 
     /// The copy that was the fastest at the largest size so far: at sizes beyond all caches one way to copy stays the
     /// fastest.
-    pub fn bind_as_before(&mut self, loaded: &Loaded) -> Result<CopyStep> {
+    pub fn bind_as_before(&mut self, tensors: &Tensors) -> Result<CopyStep> {
         let largest = self.selected.iter().max_by_key(|(words, _)| **words);
         match largest.map(|(_, selected)| selected.geometry) {
-            Some(geometry) => self.step(loaded, geometry),
-            None => self.bind(loaded),
+            Some(geometry) => self.step(tensors, geometry),
+            None => self.bind(tensors),
         }
     }
 
@@ -110,7 +110,7 @@ impl<'a> Copies<'a> {
         self.reported
     }
 
-    fn step(&mut self, loaded: &Loaded, geometry: CopyGeometry) -> Result<CopyStep> {
+    fn step(&mut self, tensors: &Tensors, geometry: CopyGeometry) -> Result<CopyStep> {
         let kernel = match self.kernels.entry(geometry) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => new.insert(CopyKernel::new(
@@ -120,20 +120,20 @@ impl<'a> Copies<'a> {
             )),
         };
         Ok(kernel.bind(
-            Tensor::whole(&loaded.inputs[0]),
-            Tensor::whole(&loaded.outputs[0]),
+            Tensor::whole(&tensors.inputs[0]),
+            Tensor::whole(&tensors.outputs[0]),
         )?)
     }
 
-    fn select(&mut self, loaded: &Loaded) -> Result<Selected> {
-        let words = loaded.words();
+    fn select(&mut self, tensors: &Tensors) -> Result<Selected> {
+        let words = tensors.words();
         if let Some(selected) = self.selected.get(&words) {
             return Ok(*selected);
         }
         let candidates = CopyGeometry::candidates(self.device.kernels.limits(), words);
         let mut contenders: Vec<Contender<'_>> = Vec::new();
         for &geometry in &candidates {
-            let step = self.step(loaded, geometry)?;
+            let step = self.step(tensors, geometry)?;
             contenders.push(Contender::device(move |pass| step.record(pass)));
         }
         let measured = measure(self.stopwatch, &mut contenders, self.effort)?;

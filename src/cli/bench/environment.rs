@@ -8,6 +8,7 @@ use wgpu_batchnorm::wgpu;
 
 use super::clock::{Clock, Stopwatch};
 use crate::cli::output;
+use crate::cli::tunings::Used;
 
 /// The version of this command.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -31,6 +32,8 @@ pub struct Environment {
     pub adapter: Adapter,
     /// What the device's times were read from.
     pub clock: DeviceClock,
+    /// The tunings that plans were made by; null for the defaults.
+    pub tuning: Option<Used>,
     /// The adapter and its driver, for people.
     #[serde(skip)]
     pub adapter_lines: String,
@@ -73,7 +76,7 @@ pub struct DeviceClock {
 
 impl Environment {
     /// This run's.
-    pub fn new(info: &wgpu::AdapterInfo, stopwatch: &Stopwatch<'_>) -> Self {
+    pub fn new(info: &wgpu::AdapterInfo, stopwatch: &Stopwatch<'_>, tuning: Option<Used>) -> Self {
         let now = jiff::Timestamp::now();
         let now = now.round(jiff::Unit::Second).unwrap_or(now);
         let cpu = RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing());
@@ -103,6 +106,7 @@ impl Environment {
                 source: stopwatch.clock(),
                 reason: stopwatch.refusal().map(str::to_owned),
             },
+            tuning,
             adapter_lines: output::adapter_lines(info),
         }
     }

@@ -3,23 +3,52 @@
 use std::borrow::Cow;
 
 use anyhow::Result;
-use wgpu_batchnorm::{Buffers, Element, Packed, Plan, Step, Tensor, Training, wgpu};
+use wgpu_batchnorm::{Buffers, Element, Packed, Plan, Shape, Step, Tensor, Training, wgpu};
 
 use super::computation::Operation;
-use super::task::{Given, Task, stored, values};
+use super::task::{By, Given, Task, stored, values};
 use crate::cli::device::Device;
 
-/// A task on the device.
+/// A task on the device, ready to run.
 pub struct Loaded {
     /// How it is computed.
     pub plan: Plan,
     /// What to record.
     pub step: Step,
-    /// Tensors of the shape of x that it reads: x first.
+    /// What it works on.
+    pub tensors: Tensors,
+}
+
+impl Loaded {
+    /// Uploads a task and binds its step, planned as the device's tunings say.
+    pub fn new(device: &Device, task: &Task<'_>) -> Result<Self> {
+        // First, as it is what rejects impossible tasks.
+        let plan = task.plan(
+            device.kernels.limits(),
+            By::Measured(device.tunings.as_ref()),
+        )?;
+        let tensors = Tensors::new(device, task)?;
+        let step = tensors.bind(device, &plan)?;
+        Ok(Self {
+            plan,
+            step,
+            tensors,
+        })
+    }
+}
+
+/// The tensors of a task on the device, for any plan of it.
+pub struct Tensors {
+    /// Tensors of the shape of x that are read: x first.
     pub inputs: Vec<wgpu::Buffer>,
-    /// Tensors of the shape of x that it writes: y, or dx and the gradient of the residual.
+    /// Tensors of the shape of x that are written: y, or dx and the gradient of the residual.
     pub outputs: Vec<wgpu::Buffer>,
+    shape: Shape,
     element: Element,
+    operation: Operation,
+    gamma: wgpu::Buffer,
+    beta: wgpu::Buffer,
+    saved: wgpu::Buffer,
     vectors: Vectors,
 }
 
@@ -33,15 +62,13 @@ enum Vectors {
     Gradients([wgpu::Buffer; 2]),
 }
 
-impl Loaded {
-    /// Uploads a task and binds its step.
+impl Tensors {
+    /// Uploads a task; of a backward one runs the forward pass that saves the batch's statistics.
     pub fn new(device: &Device, task: &Task<'_>) -> Result<Self> {
-        // First, as it is what rejects impossible tasks.
-        let plan = plan(device, task)?;
         let (gpu, input) = (&device.gpu, task.input);
         let element = input.layer.element;
         let shape = input.shape;
-        let (len, channels) = (shape.len(), shape.channels());
+        let channels = shape.channels();
         let packed = Packed::new(channels);
 
         let uploaded: Result<Vec<_>, _> = task
@@ -51,77 +78,120 @@ impl Loaded {
             .collect();
         let inputs = uploaded?;
         let words = inputs[0].size() / 4;
-        let (x, residual, dy) = match (&inputs[..], task.operation) {
+        let mut outputs = vec![gpu.zeros(words, "output")?];
+        if task.operation == Operation::Backward && input.layer.residual {
+            outputs.push(gpu.zeros(words, "residual's gradient")?);
+        }
+        let vectors = match &*task.given {
+            Given::Running { mean, variance } => {
+                Vectors::Statistics([gpu.upload(mean, "mean")?, gpu.upload(variance, "variance")?])
+            }
+            Given::Nothing => Vectors::Running(gpu.upload(&new_running(packed)?, "running")?),
+            Given::Gradient { .. } => Vectors::Gradients([
+                gpu.zeros(channels, "dgamma")?,
+                gpu.zeros(channels, "dbeta")?,
+            ]),
+        };
+        let tensors = Self {
+            inputs,
+            outputs,
+            shape,
+            element,
+            operation: task.operation,
+            gamma: gpu.upload(&input.gamma, "gamma")?,
+            beta: gpu.upload(&input.beta, "beta")?,
+            saved: gpu.zeros(packed.saved(), "saved")?,
+            vectors,
+        };
+        if task.operation == Operation::Backward {
+            tensors.save(device)?;
+        }
+        Ok(tensors)
+    }
+
+    /// A step of a plan of the task.
+    pub fn bind(&self, device: &Device, plan: &Plan) -> Result<Step> {
+        let (x, residual, dy) = match (&self.inputs[..], self.operation) {
             ([x], _) => (x, None, None),
             ([x, dy], Operation::Backward) => (x, None, Some(dy)),
             ([x, residual, dy], _) => (x, Some(residual), Some(dy)),
             ([x, residual], _) => (x, Some(residual), None),
             _ => unreachable!("a task has one to three tensors"),
         };
-        let mut outputs = vec![gpu.zeros(words, "output")?];
-        if task.operation == Operation::Backward && input.layer.residual {
-            outputs.push(gpu.zeros(words, "residual's gradient")?);
-        }
-        let gamma = gpu.upload(&input.gamma, "gamma")?;
-        let beta = gpu.upload(&input.beta, "beta")?;
-        let saved = gpu.zeros(packed.saved(), "saved")?;
-        let vectors = match &*task.given {
-            Given::Running { mean, variance } => {
-                Vectors::Statistics([gpu.upload(mean, "mean")?, gpu.upload(variance, "variance")?])
-            }
-            Given::Nothing => {
-                let zeros = vec![0.0; channels as usize];
-                let ones = vec![1.0; channels as usize];
-                let running = packed.pack(&[&zeros, &ones, &zeros])?;
-                Vectors::Running(gpu.upload(&running, "running")?)
-            }
-            Given::Gradient { .. } => Vectors::Gradients([
-                gpu.zeros(channels, "dgamma")?,
-                gpu.zeros(channels, "dbeta")?,
-            ]),
-        };
-
-        let of_shape = |buffer| Tensor::new(buffer, 0, len).stored_as(element);
-        let (x, output) = (of_shape(x), of_shape(&outputs[0]));
+        let (x, output) = (self.of_shape(x), self.of_shape(&self.outputs[0]));
         let forward = Buffers::new(x, output);
-        let buffers = match (&vectors, dy) {
+        let saved = Tensor::whole(&self.saved);
+        let buffers = match (&self.vectors, dy) {
             (Vectors::Statistics([mean, variance]), _) => {
                 forward.statistics(Tensor::whole(mean), Tensor::whole(variance))
             }
             (Vectors::Gradients([dgamma, dbeta]), Some(dy)) => {
-                save(device, task, forward.saved(Tensor::whole(&saved)))?;
-                let buffers = Buffers::backward(x, of_shape(dy))
-                    .saved(Tensor::whole(&saved))
+                let buffers = Buffers::backward(x, self.of_shape(dy))
+                    .saved(saved)
                     .grad_input(output)
                     .grad_gamma(Tensor::whole(dgamma))
                     .grad_beta(Tensor::whole(dbeta));
-                match outputs.get(1) {
-                    Some(of_residual) => buffers.grad_residual(of_shape(of_residual)),
+                match self.outputs.get(1) {
+                    Some(of_residual) => buffers.grad_residual(self.of_shape(of_residual)),
                     None => buffers,
                 }
             }
-            (Vectors::Running(running), _) => forward
-                .running(Tensor::whole(running))
-                .saved(Tensor::whole(&saved)),
+            (Vectors::Running(running), _) => forward.running(Tensor::whole(running)).saved(saved),
             (Vectors::Gradients(_), None) => unreachable!("a backward task has a gradient of y"),
         };
         let buffers = buffers
             .label("wgpu-batchnorm")
-            .gamma(Tensor::whole(&gamma))
-            .beta(Tensor::whole(&beta));
+            .gamma(Tensor::whole(&self.gamma))
+            .beta(Tensor::whole(&self.beta));
         let buffers = match residual {
-            Some(residual) => buffers.residual(of_shape(residual)),
+            Some(residual) => buffers.residual(self.of_shape(residual)),
             None => buffers,
         };
+        Ok(pollster::block_on(
+            plan.bind_checked(&device.kernels, buffers),
+        )?)
+    }
+
+    /// Forgets what steps have written, so that the results are those of the next one alone.
+    pub fn reset(&self, device: &Device) -> Result<()> {
+        let gpu = &device.gpu;
+        let mut encoder = gpu
+            .device()
+            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let gradients = match &self.vectors {
+            Vectors::Gradients(gradients) => &gradients[..],
+            Vectors::Statistics(_) => &[],
+            Vectors::Running(running) => {
+                let new = new_running(Packed::new(self.shape.channels()))?;
+                gpu.queue()
+                    .write_buffer(running, 0, bytemuck::cast_slice(&new));
+                &[]
+            }
+        };
+        for written in self.outputs.iter().chain(gradients) {
+            encoder.clear_buffer(written, 0, None);
+        }
+        gpu.queue().submit([encoder.finish()]);
+        Ok(())
+    }
+
+    /// Runs a forward pass that saves the batch's statistics. What it writes into y is of no use to the backward pass.
+    fn save(&self, device: &Device) -> Result<()> {
+        let options = Training::default()
+            .element(self.element)
+            .gamma(false)
+            .beta(false)
+            .running(None);
+        let plan = Plan::training(device.kernels.limits(), self.shape, &options)?;
+        let [x, y] = [&self.inputs[0], &self.outputs[0]].map(|buffer| self.of_shape(buffer));
+        let buffers = Buffers::new(x, y).saved(Tensor::whole(&self.saved));
         let step = pollster::block_on(plan.bind_checked(&device.kernels, buffers))?;
-        Ok(Self {
-            plan,
-            step,
-            inputs,
-            outputs,
-            element,
-            vectors,
-        })
+        device.gpu.run("forward", |pass| step.record(pass));
+        Ok(())
+    }
+
+    fn of_shape<'a>(&self, buffer: &'a wgpu::Buffer) -> Tensor<'a> {
+        Tensor::new(buffer, 0, self.shape.len()).stored_as(self.element)
     }
 
     /// Words of each tensor.
@@ -131,7 +201,7 @@ impl Loaded {
 
     /// What the device has written so far, in the order of [`Task::expected`].
     pub fn results(&self, device: &Device) -> Result<Vec<Vec<f32>>> {
-        let shape = self.plan.shape();
+        let shape = self.shape;
         let download = |buffer: &wgpu::Buffer| -> Result<Vec<f32>> {
             Ok(device.gpu.blocking_download(Tensor::whole(buffer))?)
         };
@@ -170,35 +240,15 @@ impl Loaded {
         Ok(values(&bytes, len as usize, self.element))
     }
 
-    /// The tensors of a task as they are stored in [`Loaded::inputs`].
+    /// The tensors of a task as they are stored in [`Tensors::inputs`].
     pub fn stored<'a>(&self, task: &'a Task<'_>) -> Vec<Cow<'a, [u8]>> {
         let tensors = task.tensors().into_iter();
         tensors.map(|tensor| stored(tensor, self.element)).collect()
     }
 }
 
-fn plan(device: &Device, task: &Task<'_>) -> Result<Plan> {
-    let (limits, shape) = (device.kernels.limits(), task.input.shape);
-    Ok(match task.operation {
-        Operation::Inference => Plan::inference(limits, shape, &task.inference())?,
-        Operation::Training => Plan::training(limits, shape, &task.training())?,
-        Operation::Backward => {
-            // What a batch has no statistics for has no gradient through them.
-            Plan::training(limits, shape, &task.training())?;
-            Plan::backward(limits, shape, &task.backward())?
-        }
-    })
-}
-
-/// Runs a forward pass that saves the batch's statistics. What it writes into y is of no use to the backward pass.
-fn save(device: &Device, task: &Task<'_>, buffers: Buffers<'_>) -> Result<()> {
-    let options = Training::default()
-        .element(task.input.layer.element)
-        .gamma(false)
-        .beta(false)
-        .running(None);
-    let plan = Plan::training(device.kernels.limits(), task.input.shape, &options)?;
-    let step = pollster::block_on(plan.bind_checked(&device.kernels, buffers))?;
-    device.gpu.run("forward", |pass| step.record(pass));
-    Ok(())
+/// The packed running statistics of a layer that has learned nothing.
+fn new_running(packed: Packed) -> Result<Vec<f32>> {
+    let [zeros, ones] = [0.0, 1.0].map(|value| vec![value; packed.channels() as usize]);
+    Ok(packed.pack(&[&zeros, &ones, &zeros])?)
 }

@@ -2,24 +2,24 @@
 
 mod baseline;
 mod chart;
-mod clock;
-mod computation;
-mod copy;
+pub(super) mod clock;
+pub(super) mod computation;
+pub(super) mod copy;
 mod environment;
-mod expected;
+pub(super) mod expected;
 mod explain;
-mod loaded;
+pub(super) mod loaded;
 mod memory;
 mod page;
 mod record;
-mod report;
+pub(super) mod report;
 mod row;
-mod spread;
+pub(super) mod spread;
 mod sweep;
-mod task;
+pub(super) mod task;
 mod text;
-mod timing;
-mod workload;
+pub(super) mod timing;
+pub(super) mod workload;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -33,6 +33,7 @@ use super::adapter::AdapterChoice;
 use super::device::Device;
 use super::output::{self, WholeFile};
 use super::size::{Layout, Sizes};
+use super::tunings::{TuningSource, Used};
 use baseline::Baseline;
 use clock::Stopwatch;
 use computation::{Computation, Elements, Layer, Operation, Operations, activation_parser};
@@ -68,6 +69,9 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = BATCH, conflicts_with = "one_shape",
         value_parser = clap::value_parser!(u32).range(1..))]
     batch: u32,
+    /// Plan by what `tune` has found: in this file, `saved` for the adapter where there is such, or `none` for the defaults
+    #[arg(long, value_name = "FILE", default_value = "saved", value_parser = TuningSource::parser())]
+    tuning: TuningSource,
     /// Measure a few shapes, in seconds
     #[arg(long, conflicts_with = "full")]
     quick: bool,
@@ -197,7 +201,9 @@ pub fn run(arguments: &Arguments, adapter: &AdapterChoice) -> Result<Verdict> {
         .transpose()?;
     let workloads = arguments.workloads()?;
     // All that the adapter has: the question is what it can do.
-    let device = Device::open(adapter, DeviceLimits::Adapter)?;
+    let mut device = Device::open(adapter, DeviceLimits::Adapter)?;
+    let tuning = arguments.tuning.use_on(&mut device)?;
+    let device = device;
     for workload in &workloads {
         for computation in arguments.computations(workload.usual_operations()) {
             workload.check_size(&device, &computation)?;
@@ -205,10 +211,12 @@ pub fn run(arguments: &Arguments, adapter: &AdapterChoice) -> Result<Verdict> {
     }
     let stopwatch = Stopwatch::new(&device)?;
     if arguments.explain.is_some() {
-        return explain(arguments, &device, &stopwatch, &workloads);
+        explain(arguments, &device, &stopwatch, &workloads)?;
+        output::print(&format!("\n{}", Used::describe(tuning.as_ref())))?;
+        return Ok(Verdict::Right);
     }
 
-    let environment = Environment::new(&device.info(), &stopwatch);
+    let environment = Environment::new(&device.info(), &stopwatch, tuning);
     let report = measure(arguments, &device, &stopwatch, &workloads, environment)?;
     output::print(&report.text(start.elapsed()))?;
     if let Some(baseline) = baseline {
@@ -226,7 +234,7 @@ fn explain(
     device: &Device,
     stopwatch: &Stopwatch<'_>,
     workloads: &[Workload],
-) -> Result<Verdict> {
+) -> Result<()> {
     let effort = arguments.thoroughness().row();
     for workload in workloads {
         let text = explain::run(
@@ -239,7 +247,7 @@ fn explain(
         )?;
         output::print(&text)?;
     }
-    Ok(Verdict::Right)
+    Ok(())
 }
 
 fn measure(

@@ -12,6 +12,7 @@ use super::spread::Spread;
 use super::sweep::{Point, Sweep};
 use super::text::or_none;
 use crate::cli::output::digits;
+use crate::cli::tunings::Used;
 
 const STYLE: &str = include_str!("page.css");
 
@@ -83,6 +84,7 @@ impl Report {
                         "medians; " (environment.describe_clock())
                         @if let Some(others) = self.other_clocks() { ". " (others) }
                     }
+                    dt { "Geometry" } dd { (Used::describe(environment.tuning.as_ref())) }
                     dt { "Date" } dd { (environment.date) }
                     dt { "Command" } dd { code { (environment.command) } }
                 }

@@ -110,7 +110,7 @@ impl Report {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::cli) mod tests {
     use super::super::clock::Clock;
     use super::super::computation::{Computation, Layer, Operation};
     use super::super::environment::{Adapter, DeviceClock, Host, VERSION, WGPU};
@@ -195,6 +195,7 @@ pub(super) mod tests {
                     source: Clock::Timestamps,
                     reason: None,
                 },
+                tuning: None,
                 adapter_lines: "Adapter <1>".into(),
             },
             copies: Vec::new(),

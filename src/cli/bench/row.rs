@@ -95,9 +95,9 @@ pub fn run(
     device
         .gpu
         .run("wgpu-batchnorm", |pass| loaded.step.record(pass));
-    let (max_error, wrong) = compare(&task.expected()?, &loaded.results(device)?);
+    let (max_error, wrong) = compare(&task.expected()?, &loaded.tensors.results(device)?);
 
-    let copy = copies.bind_reported(&loaded)?;
+    let copy = copies.bind_reported(&loaded.tensors)?;
     let mut end_to_end = EndToEnd::new(device, task, &loaded);
     let mut contenders = vec![
         Contender::device(|pass| loaded.step.record(pass)),
@@ -129,7 +129,7 @@ pub fn run(
         clock,
         rounds,
         traffic: loaded.plan.minimum_traffic(),
-        copied: 2 * 4 * loaded.words(),
+        copied: 2 * 4 * loaded.tensors.words(),
         max_error,
         wrong,
     })
@@ -252,11 +252,11 @@ impl<'a> EndToEnd<'a> {
                 mapped_at_creation: false,
             })
         };
-        let outputs = loaded.outputs.iter();
+        let outputs = loaded.tensors.outputs.iter();
         Self {
             device,
             loaded,
-            inputs: loaded.stored(task),
+            inputs: loaded.tensors.stored(task),
             staging: outputs.clone().map(staging).collect(),
             outputs: outputs
                 .map(|output| vec![0; output.size() as usize])
@@ -266,7 +266,7 @@ impl<'a> EndToEnd<'a> {
 
     fn run(&mut self) -> Result<()> {
         let (gpu, loaded) = (&self.device.gpu, self.loaded);
-        for (buffer, bytes) in loaded.inputs.iter().zip(&self.inputs) {
+        for (buffer, bytes) in loaded.tensors.inputs.iter().zip(&self.inputs) {
             gpu.queue().write_buffer(buffer, 0, bytes);
         }
         let mut encoder = gpu
@@ -275,7 +275,7 @@ impl<'a> EndToEnd<'a> {
         loaded
             .step
             .record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
-        for (output, staging) in loaded.outputs.iter().zip(&self.staging) {
+        for (output, staging) in loaded.tensors.outputs.iter().zip(&self.staging) {
             encoder.copy_buffer_to_buffer(output, 0, staging, 0, staging.size());
             encoder.map_buffer_on_submit(staging, wgpu::MapMode::Read, .., |_| {});
         }

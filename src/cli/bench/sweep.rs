@@ -261,9 +261,9 @@ impl Size<'_> {
 
         let bytes = self.batch * sample_values() * layer.element.bytes();
         let copy = if bytes <= SELECT_UP_TO {
-            copies.bind(&loaded)?
+            copies.bind(&loaded.tensors)?
         } else {
-            copies.bind_as_before(&loaded)?
+            copies.bind_as_before(&loaded.tensors)?
         };
         let mut contenders = vec![
             Contender::device(|pass| loaded.step.record(pass)),
@@ -312,7 +312,7 @@ impl Size<'_> {
         let count = CHECKED.min(self.batch);
         for index in 0..count {
             let number = index * (self.batch - 1) / (count - 1).max(1);
-            let found = loaded.samples(self.device, number * len, len)?;
+            let found = loaded.tensors.samples(self.device, number * len, len)?;
             let name = format!("{} of sample {number}", expected.name);
             let (error, wrong) = expected.compare(&name, &found);
             if wrong.is_some() {

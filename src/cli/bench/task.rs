@@ -6,7 +6,10 @@ use anyhow::{Context, Result};
 use half::{bf16, f16};
 use wgpu_batchnorm::cpu::{self, FixedStatistics, Saved, SavedMut};
 use wgpu_batchnorm::reference::{self, Parameters, RunningStatistics};
-use wgpu_batchnorm::{Activation, Backward, Element, Inference, Shape, Training};
+use wgpu_batchnorm::{
+    Activation, Backward, Element, Inference, Limits, Plan, PlanError, Shape, Training, Tuning,
+    Tunings,
+};
 
 use super::computation::{Computation, Layer, Operation};
 use super::expected::{Expected, Unit};
@@ -108,6 +111,15 @@ pub enum Given {
     },
 }
 
+/// Where the geometry of the kernels is from.
+#[derive(Clone, Copy, Debug)]
+pub enum By<'a> {
+    /// What was measured on the adapter, where it was; the default for what was not.
+    Measured(Option<&'a Tunings>),
+    /// This one.
+    Tuning(&'a Tuning),
+}
+
 /// An operation on an input.
 #[derive(Clone, Debug)]
 pub struct Task<'a> {
@@ -193,12 +205,36 @@ impl<'a> Task<'a> {
         Backward::from(&self.training())
     }
 
+    /// How the device computes it.
+    pub fn plan(&self, limits: &Limits, by: By<'_>) -> Result<Plan, PlanError> {
+        let (tuning, tunings) = match by {
+            By::Tuning(tuning) => (Some(tuning.clone()), None),
+            By::Measured(tunings) => (None, tunings.cloned()),
+        };
+        let shape = self.input.shape;
+        let mut training = self.training().tunings(tunings.clone());
+        training.tuning.clone_from(&tuning);
+        match self.operation {
+            Operation::Inference => {
+                let mut inference = self.inference().tunings(tunings);
+                inference.tuning = tuning;
+                Plan::inference(limits, shape, &inference)
+            }
+            Operation::Training => Plan::training(limits, shape, &training),
+            Operation::Backward => {
+                // What a batch has no statistics for has no gradient through them.
+                Plan::training(limits, shape, &self.training())?;
+                Plan::backward(limits, shape, &Backward::from(&training))
+            }
+        }
+    }
+
     /// Gamma and beta as the host's passes take them.
     pub fn parameters(&self) -> Parameters<'_> {
         self.input.parameters()
     }
 
-    /// The tensors of the shape of x that are given, in the order of [`Loaded::inputs`](super::loaded::Loaded::inputs).
+    /// The tensors of the shape of x that are given, in the order of [`Tensors::inputs`](super::loaded::Tensors::inputs).
     pub fn tensors(&self) -> Vec<&[f32]> {
         let mut tensors = vec![&self.input.x[..]];
         // The backward pass reads it to find the gradient of an activation.
@@ -212,7 +248,7 @@ impl<'a> Task<'a> {
         tensors
     }
 
-    /// What the device should find, in the order of [`Loaded::results`](super::loaded::Loaded::results).
+    /// What the device should find, in the order of [`Tensors::results`](super::loaded::Tensors::results).
     pub fn expected(&self) -> Result<Vec<Expected>> {
         let Input {
             shape, x, residual, ..

@@ -16,6 +16,7 @@ use super::spread::Spread;
 use super::sweep::{Point, Sweep};
 use crate::cli::compare::Tolerance;
 use crate::cli::output::{digits, lines, room, row, table};
+use crate::cli::tunings::Used;
 
 impl Report {
     /// What the columns mean, and what there is to know about the times.
@@ -104,7 +105,8 @@ GPU      {gpu}
 +-       half of what lies between the quartiles, of the time before it
 I/O      the same with upload before and download after, by wall time
 GB/s     least traffic of the operation over GPU time: inference reads and
-         writes the tensor once, training reads it twice
+         writes the tensor once, training reads it twice (or once, where
+         the plan keeps it on chip)
 of copy  copy_fraction: those GB/s over the copy kernel's, timed in turn
 x CPU    speed-up, CPU over GPU
 error    largest |v - v64| / max(1, |v64|) of output and running statistics,
@@ -169,10 +171,11 @@ impl Report {
         let environment = &self.environment;
         let mut parts = vec![
             format!(
-                "wgpu-batchnorm {} on {}\n{}",
+                "wgpu-batchnorm {} on {}\n{}\n{}",
                 environment.version,
                 environment.adapter_lines,
-                environment.describe_clock()
+                environment.describe_clock(),
+                Used::describe(environment.tuning.as_ref())
             ),
             self.copy_table(),
             self.legend(),

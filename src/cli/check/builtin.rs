@@ -4,7 +4,9 @@ use std::fmt;
 
 use anyhow::{Context, Result};
 use comfy_table::Row;
-use wgpu_batchnorm::{Activation, Derivative, Element, Running, RunningVariance, Update};
+use wgpu_batchnorm::{
+    Activation, Derivative, Element, Operation, Running, RunningVariance, Update,
+};
 
 use super::report::{Checked, Compared};
 use crate::cli::Verdict;
@@ -27,6 +29,12 @@ const HARD: [(Layout, [usize; 4]); 2] = [
 const HARD_FULL: [(Layout, [usize; 4]); 2] = [
     (ChannelsFirst, [10, 4, 1000, 1000]),
     (ChannelsLast, [10, 1000, 1000, 4]),
+];
+
+/// The same with channels that one workgroup's registers hold, which GPUs have kernels of their own for.
+const HARD_SMALL: [(Layout, [usize; 4]); 2] = [
+    (ChannelsFirst, [2, 64, 28, 28]),
+    (ChannelsLast, [4, 4, 4, 2048]),
 ];
 
 /// Shapes with something odd about each.
@@ -80,8 +88,10 @@ pub fn run(device: &Device, full: bool) -> Result<Vec<Checked>> {
     ))?;
     let mut checked = Vec::new();
     hard(device, if full { HARD_FULL } else { HARD }, &mut checked)?;
+    hard(device, HARD_SMALL, &mut checked)?;
     sweep(device, full, &mut checked)?;
     fused(device, full, &mut checked)?;
+    tuned(device, &mut checked)?;
 
     let mut wrong = 0;
     for step in &checked {
@@ -272,6 +282,63 @@ fn sweep(device: &Device, full: bool, checked: &mut Vec<Checked>) -> Result<()> 
         "\nShapes, each at {} placements with changing options: largest error",
         PLACEMENTS.len()
     ))?;
+    print(&lines(table).join("\n"))
+}
+
+/// Every pass that the device has a tuning for, over the shape that it was found with.
+fn tuned(device: &Device, checked: &mut Vec<Checked>) -> Result<()> {
+    let Some(tunings) = &device.tunings else {
+        return Ok(());
+    };
+    let mut table = table(&["tuned pass", "", "forward", "gradients"], 2);
+    let bar = progress(tunings.passes().len());
+    for (seed, pass) in tunings.passes().iter().enumerate() {
+        let (operation, element) = (pass.operation, pass.element);
+        let name = format!("{operation} {}", element.name());
+        bar.set_message(format!("{} {name}", pass.shape));
+        let sizes = [
+            pass.shape.outer(),
+            pass.shape.channels(),
+            pass.shape.inner(),
+        ]
+        .map(|size| size as usize);
+        // Hard for f32; halves have no digits for it.
+        let mean = if element == Element::F32 { 1e4 } else { 3.0 };
+        let distribution = Distribution::Normal {
+            mean,
+            deviation: 1.0,
+        };
+        let seed = seed as u64;
+        let mut problem = training(ChannelsFirst, &sizes, distribution, seed, Features::ALL)?;
+        problem.x = rounded(&problem.x, element);
+        problem.element = element;
+        match operation {
+            Operation::Training => (),
+            Operation::Inference => problem.statistics = Statistics::Given(exact_state(&problem)?),
+            Operation::Backward => problem.grad_output = Some(noise(&problem, seed, element)),
+        }
+        let step_name = format!("tuned {name} of {}", pass.shape);
+        let errors = step(
+            checked,
+            device,
+            &problem,
+            &sizes,
+            Placement::Whole,
+            step_name,
+        )?;
+        let gradients = match operation {
+            Operation::Backward => error_digits(errors.backward),
+            Operation::Inference | Operation::Training => "-".to_owned(),
+        };
+        let shape = Sizes(sizes.to_vec()).to_string();
+        table.add_row(row(
+            [shape, name, error_digits(errors.forward), gradients],
+            2,
+        ));
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    print("\nTuned passes, as outer x channels x inner: largest error")?;
     print(&lines(table).join("\n"))
 }
 

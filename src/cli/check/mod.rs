@@ -9,13 +9,13 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use wgpu_batchnorm::{DeviceLimits, wgpu};
 
 use super::Verdict;
 use super::adapter::AdapterChoice;
 use super::device::Device;
 use super::numerics::Numerics;
 use super::output::{self, WholeFile, adapter_lines, print};
+use super::tunings::{TuningSource, Used};
 use report::Report;
 
 /// What to check.
@@ -32,6 +32,10 @@ pub struct Arguments {
     /// minutes and 1 GB
     #[arg(long, conflicts_with = "files")]
     full: bool,
+    /// Plan by what `tune` has found: in this file, `saved` for the adapter, or `none` for the defaults. Each pass that was
+    /// tuned is checked too
+    #[arg(long, value_name = "FILE", default_value = "none", value_parser = TuningSource::parser())]
+    tuning: TuningSource,
     /// Write what was found to this file as well
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -58,16 +62,11 @@ fn tolerance(text: &str) -> Result<f64, String> {
 /// Checks the files, or the built-in cases where there are none.
 pub fn run(arguments: &Arguments, adapter: &AdapterChoice) -> Result<Verdict> {
     let json = arguments.json.as_deref().map(WholeFile::new).transpose()?;
-    let adapter = adapter.find()?;
-    // What every device has: what is right on these limits is right for whoever asks for no more. Only buffers may be as
-    // large as the adapter has them, for large inputs.
-    let limits = wgpu::Limits {
-        max_buffer_size: adapter.limits().max_buffer_size,
-        ..wgpu::Limits::default()
-    };
-    let device = Device::new(adapter, DeviceLimits::Custom(Box::new(limits)))?;
+    let mut device = Device::with_usual_limits(adapter.find()?)?;
+    let tuning = arguments.tuning.use_on(&mut device)?;
     let info = device.info();
     print(&adapter_lines(&info))?;
+    print(&Used::describe(tuning.as_ref()))?;
     let numerics = Numerics::probe(&device.gpu)?;
     print(&output::wrapped(&numerics.sentences()))?;
 
@@ -76,7 +75,7 @@ pub fn run(arguments: &Arguments, adapter: &AdapterChoice) -> Result<Verdict> {
     } else {
         files::run(&device, &arguments.files, arguments.allowed)?
     };
-    let report = Report::new(&info, numerics, checked);
+    let report = Report::new(&info, numerics, tuning, checked);
     if let Some(json) = json {
         json.write(&output::json(&report)?)?;
     }

@@ -8,6 +8,7 @@ use crate::cli::compare::{Comparison, Tolerance};
 use crate::cli::device::AdapterReport;
 use crate::cli::numerics::Numerics;
 use crate::cli::size::place;
+use crate::cli::tunings::Used;
 
 /// Everything that a run has found. Numbers that JSON does not have (NaN, infinities) are texts in it.
 #[derive(Debug, Serialize)]
@@ -15,6 +16,8 @@ pub struct Report {
     version: &'static str,
     adapter: AdapterReport,
     numerics: Numerics,
+    /// The tunings that it ran with; null for the defaults.
+    tuning: Option<Used>,
     verdict: Verdict,
     checked: Vec<Checked>,
 }
@@ -127,11 +130,17 @@ impl Checked {
 
 impl Report {
     /// Of what was checked on an adapter.
-    pub fn new(info: &wgpu::AdapterInfo, numerics: Numerics, checked: Vec<Checked>) -> Self {
+    pub fn new(
+        info: &wgpu::AdapterInfo,
+        numerics: Numerics,
+        tuning: Option<Used>,
+        checked: Vec<Checked>,
+    ) -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION"),
             adapter: AdapterReport::new(info),
             numerics,
+            tuning,
             verdict: checked
                 .iter()
                 .map(|checked| checked.verdict)

@@ -2,6 +2,7 @@
 
 mod facts;
 mod path;
+mod saved;
 
 use std::path::PathBuf;
 
@@ -16,6 +17,7 @@ use super::output::{self, WholeFile, adapter_lines, lines, print, row, table, wr
 use super::size::{Layout, Sizes};
 use facts::Facts;
 use path::Path;
+use saved::Saved;
 
 use Layout::{ChannelsFirst, ChannelsLast};
 
@@ -72,6 +74,7 @@ struct Adapter {
     chosen: bool,
     #[serde(flatten)]
     facts: Facts,
+    tuning: Saved,
     paths: Vec<Path>,
     #[serde(skip)]
     lines: String,
@@ -104,8 +107,9 @@ pub fn run(arguments: &Arguments, choice: &AdapterChoice) -> Result<Verdict> {
         adapters.push(Adapter {
             report: AdapterReport::new(&info),
             chosen: chosen.as_ref() == Some(&info),
-            facts,
             paths,
+            tuning: Saved::new(&info, &facts),
+            facts,
             lines: adapter_lines(&info),
         });
     }
@@ -134,6 +138,7 @@ fn text(adapter: &Adapter) -> String {
         parts.push("(the one that bench and check run on with these flags)".to_owned());
     }
     parts.push(adapter.facts.text());
+    parts.push(adapter.tuning.text());
     if adapter.paths.is_empty() {
         return parts.join("\n");
     }

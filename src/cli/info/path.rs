@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 use wgpu_batchnorm::{
-    Backward, Combine, DispatchInfo, Inference, Limits, Plan, PlanError, Shape, ShapeError, Stage,
-    Team, Training, Tuning, Walk,
+    Backward, Combine, DispatchInfo, Inference, Limits, Operation, Plan, PlanError, Shape,
+    ShapeError, Stage, Team, Training, Tuning, Walk,
 };
 
 use super::facts::bytes;
@@ -51,27 +51,18 @@ impl Dispatch {
     }
 }
 
-/// What a step computes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Operation {
-    /// By the batch's own statistics.
-    Training,
-    /// By given ones.
-    Inference,
-    /// The gradients of what training computes.
-    Backward,
-}
+/// Every step, in the order of the table.
+const OPERATIONS: [Operation; 3] = [
+    Operation::Training,
+    Operation::Inference,
+    Operation::Backward,
+];
 
-impl Operation {
-    const ALL: [Self; 3] = [Self::Training, Self::Inference, Self::Backward];
-
-    fn plan(self, limits: &Limits, shape: Shape) -> Result<Plan, PlanError> {
-        match self {
-            Self::Training => Plan::training(limits, shape, &Training::default()),
-            Self::Inference => Plan::inference(limits, shape, &Inference::default()),
-            Self::Backward => Plan::backward(limits, shape, &Backward::default()),
-        }
+fn plan(operation: Operation, limits: &Limits, shape: Shape) -> Result<Plan, PlanError> {
+    match operation {
+        Operation::Training => Plan::training(limits, shape, &Training::default()),
+        Operation::Inference => Plan::inference(limits, shape, &Inference::default()),
+        Operation::Backward => Plan::backward(limits, shape, &Backward::default()),
     }
 }
 
@@ -79,7 +70,7 @@ impl Path {
     /// Every step of a shape: training, inference and the backward pass.
     pub fn all(limits: &Limits, layout: Layout, sizes: &Sizes) -> Result<[Self; 3], ShapeError> {
         let shape = sizes.shape(layout)?;
-        Ok(Operation::ALL.map(|operation| {
+        Ok(OPERATIONS.map(|operation| {
             let empty = Self {
                 shape: sizes.clone(),
                 layout,
@@ -92,7 +83,7 @@ impl Path {
                 dispatches: Vec::new(),
                 why: Vec::new(),
             };
-            match operation.plan(limits, shape) {
+            match plan(operation, limits, shape) {
                 Ok(plan) => empty.planned(limits, &plan),
                 Err(error) => Self {
                     why: vec![format!("It cannot run: {error}.")],
@@ -113,7 +104,7 @@ impl Path {
             binding_bytes: u64::MAX,
             ..limits.clone()
         };
-        let roomy = self.operation.plan(&roomy, plan.shape()).ok();
+        let roomy = self::plan(self.operation, &roomy, plan.shape()).ok();
         Self {
             path: path(plan),
             team: combine(first.combine),
@@ -155,6 +146,7 @@ fn path(plan: &Plan) -> &'static str {
     let first = plan.dispatches().next().map(|dispatch| dispatch.stage);
     match first {
         None => "none",
+        Some(Stage::Resident | Stage::GradientResident) => "resident",
         Some(Stage::Fused | Stage::GradientFused) => "fused",
         Some(Stage::Coefficients | Stage::GradientCoefficients) => "whole",
         Some(Stage::NormalizeGiven) => "given",
@@ -195,6 +187,13 @@ fn why(limits: &Limits, plan: &Plan, first: &DispatchInfo, roomy: Option<&Plan>)
         ));
     }
     match path(plan) {
+        "resident" => why.push(format!(
+            "A workgroup's registers hold whole channels, {} for each lane: every tensor is read once.",
+            match first.held {
+                1 => "an access".to_owned(),
+                held => format!("{held} accesses"),
+            }
+        )),
         "fused" => why.push(format!(
             "{}: each {}, which goes over it again right after the first time.",
             whole_channels(&tuning, plan, first),
@@ -366,26 +365,38 @@ mod tests {
         let many = "8x4096x7x7";
         says(
             &training(&gpu(None), many, ChannelsFirst),
-            "fused",
+            "resident",
             "workgroup",
             "no subgroups",
         );
         says(
-            &training(&gpu(Some((32, 32))), many, ChannelsFirst),
+            &training(&gpu(None), many, ChannelsFirst),
+            "resident",
+            "workgroup",
+            "2 accesses for each lane",
+        );
+        says(
+            &training(&gpu(Some((32, 32))), "8x1024x56x56", ChannelsFirst),
             "fused",
+            "subgroups",
+            "right after the first time",
+        );
+        says(
+            &training(&gpu(Some((32, 32))), many, ChannelsFirst),
+            "resident",
             "subgroups",
             "(of 32 lanes)",
         );
         says(
             &training(&gpu(Some((32, 64))), many, ChannelsFirst),
-            "fused",
+            "resident",
             "subgroups",
             "(of 32 to 64 lanes)",
         );
         let whole = gpu(Some((256, 256)));
         says(
             &training(&whole, many, ChannelsFirst),
-            "fused",
+            "resident",
             "subgroup",
             "no barrier",
         );

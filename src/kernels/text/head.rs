@@ -33,6 +33,13 @@ pub(super) fn head(kernel: &Kernel, needs: &Needs, slots: &[Slot]) -> String {
     line(format_args!("const UNITS_ACROSS: u32 = {units_across}u;"));
     line(format_args!("const TEAM_ROWS: u32 = {team_rows}u;"));
     line(format_args!("const TEAM_COLUMNS: u32 = {team_columns}u;"));
+    if let Some(held) = kernel.held {
+        line(format_args!(
+            "// accesses of a tensor that a lane holds in registers"
+        ));
+        line(format_args!("const HELD_ROWS: u32 = {}u;", held.rows));
+        line(format_args!("const HELD_COLUMNS: u32 = {}u;", held.columns));
+    }
     line(format_args!("// values in one access of a tensor"));
     line(format_args!("const WIDTH: u32 = {}u;", kernel.width));
     line(format_args!("// channels of a unit"));

@@ -72,7 +72,20 @@ pub(crate) fn text(kernel: &Kernel, needs: &Needs, bound: &[Bound], slots: &[Slo
         text += "\n";
         text += file;
     }
+    if let Some(held) = kernel.held {
+        text += &each_access(held.accesses());
+    }
     text
+}
+
+/// The functions that do to every access that a lane holds what a resident kernel does to one: by calls one after another.
+/// Compilers unroll loops up to some size, which a loop that packs halves soon has; not unrolled, it would index what is held
+/// at run time, and so keep it in memory.
+fn each_access(held: u64) -> String {
+    lines(["hold", "add", "write"].iter().map(|function| {
+        let calls = lines((0..held).map(|k| format!("    {function}(share, {k}u);\n")));
+        format!("\nfn each_{function}(share: ptr<function, Share>) {{\n{calls}}}\n")
+    }))
 }
 
 /// The files of a kernel, in an order in which a reader meets what is used before it is used.
@@ -123,8 +136,9 @@ fn activation(activation: Activation) -> &'static [&'static str] {
 }
 
 /// How a fused kernel goes over the tensor once it has the coefficients.
-fn apply(walk: Walk) -> &'static str {
+fn apply(walk: Walk, needs: &Needs) -> &'static str {
     match walk {
+        Walk::Quads if needs.gradients().is_some() => shader!("walk/quads_by_channel.wgsl"),
         Walk::Rows => shader!("walk/rows.wgsl"),
         Walk::Columns => shader!("walk/columns.wgsl"),
         Walk::Wide => shader!("walk/wide_apply.wgsl"),
@@ -134,27 +148,37 @@ fn apply(walk: Walk) -> &'static str {
 }
 
 /// A stage that has its coefficients from elsewhere.
-fn elementwise(walk: Walk) -> &'static [&'static str] {
+fn elementwise(walk: Walk, needs: &Needs) -> Vec<&'static str> {
     match walk {
-        Walk::Rows => &[shader!("walk/rows.wgsl"), shader!("walk/stage.wgsl")],
-        Walk::Quads => &[shader!("walk/quads.wgsl"), shader!("walk/stage.wgsl")],
+        Walk::Rows | Walk::Quads => vec![apply(walk, needs), shader!("walk/stage.wgsl")],
         // what is wide is normalized by columns
-        Walk::Columns | Walk::Wide => &[shader!("walk/stage_columns.wgsl")],
-        Walk::Planes => &[shader!("walk/stage_planes.wgsl")],
-        Walk::Words => &[shader!("walk/stage_words.wgsl")],
+        Walk::Columns | Walk::Wide => vec![shader!("walk/stage_columns.wgsl")],
+        Walk::Planes => vec![shader!("walk/stage_planes.wgsl")],
+        Walk::Words => vec![shader!("walk/stage_words.wgsl")],
+    }
+}
+
+/// What the mean of a unit is counted from, where that is not the gathering's business.
+fn frame(walk: Walk) -> &'static str {
+    match walk {
+        Walk::Columns => shader!("forward/frame/columns.wgsl"),
+        _ => shader!("forward/frame/rows.wgsl"),
     }
 }
 
 fn forward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs) {
     let wide = kernel.walk == Walk::Wide;
     let gather: &[_] = match kernel.walk {
-        Walk::Rows => &[shader!("forward/gather/rows.wgsl")],
-        Walk::Columns => &[shader!("forward/gather/columns.wgsl")],
+        Walk::Rows => &[frame(kernel.walk), shader!("forward/gather/rows.wgsl")],
+        Walk::Columns => &[frame(kernel.walk), shader!("forward/gather/columns.wgsl")],
         Walk::Wide => &[
             shader!("walk/wide.wgsl"),
             shader!("forward/wide/gather.wgsl"),
         ],
-        Walk::Quads => &[shader!("forward/gather/quads.wgsl")],
+        Walk::Quads => &[
+            shader!("shared/quad_pairs.wgsl"),
+            shader!("forward/gather/quads.wgsl"),
+        ],
         Walk::Planes | Walk::Words => &[],
     };
     let units = if wide {
@@ -205,12 +229,23 @@ fn forward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs) 
             files.extend(activation(needs.activation));
             files.push(element);
             files.extend(gather);
-            files.push(apply(kernel.walk));
+            files.push(apply(kernel.walk, needs));
             files.push(if wide {
                 shader!("forward/wide/fused.wgsl")
             } else {
                 shader!("forward/fused.wgsl")
             });
+        }
+        Stage::Resident => {
+            files.extend(moments());
+            files.push(shader!("forward/channel.wgsl"));
+            files.extend(activation(needs.activation));
+            files.extend([
+                element,
+                frame(kernel.walk),
+                shader!("walk/resident.wgsl"),
+                shader!("forward/resident.wgsl"),
+            ]);
         }
         Stage::Normalize | Stage::NormalizeGiven => {
             files.push(shader!("combine/nothing.wgsl"));
@@ -221,7 +256,7 @@ fn forward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs) 
             } else {
                 shader!("forward/channel_of_statistics.wgsl")
             });
-            files.extend(elementwise(kernel.walk));
+            files.extend(elementwise(kernel.walk, needs));
         }
         _ => {
             files.push(shader!("combine/nothing.wgsl"));
@@ -257,7 +292,10 @@ fn backward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs)
     let gather: &[_] = match kernel.walk {
         Walk::Rows => &[shader!("backward/gather/rows.wgsl")],
         Walk::Columns => &[shader!("backward/gather/columns.wgsl")],
-        Walk::Quads => &[shader!("backward/gather/quads.wgsl")],
+        Walk::Quads => &[
+            shader!("shared/quad_pairs.wgsl"),
+            shader!("backward/gather/quads.wgsl"),
+        ],
         Walk::Wide | Walk::Planes | Walk::Words => &[],
     };
     match kernel.stage {
@@ -291,14 +329,22 @@ fn backward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs)
             files.push(shader!("backward/gradients.wgsl"));
             files.extend(element);
             files.extend(gather);
-            files.push(apply(kernel.walk));
+            files.push(apply(kernel.walk, needs));
             files.push(shader!("backward/fused.wgsl"));
+        }
+        Stage::GradientResident => {
+            files.extend(sums);
+            files.extend(channel);
+            files.push(shader!("backward/gradients.wgsl"));
+            files.extend(element);
+            files.push(shader!("walk/resident.wgsl"));
+            files.push(shader!("backward/resident.wgsl"));
         }
         _ => {
             files.push(shader!("combine/nothing.wgsl"));
             files.extend(element);
             files.push(shader!("walk/channel_from_stage.wgsl"));
-            files.extend(elementwise(kernel.walk));
+            files.extend(elementwise(kernel.walk, needs));
         }
     }
 }

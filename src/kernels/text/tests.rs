@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::options::{Backward, Gradient, Inference, Running, Statistics, Training};
-use crate::plan::{Access, Lanes};
+use crate::plan::{Access, Held, Lanes};
 use crate::tuning::Team;
 
-const FORWARD: [Stage; 8] = [
+const FORWARD: [Stage; 9] = [
     Stage::Statistics,
     Stage::Merge,
     Stage::Coefficients,
@@ -13,17 +13,24 @@ const FORWARD: [Stage; 8] = [
     Stage::Normalize,
     Stage::NormalizeGiven,
     Stage::Fused,
+    Stage::Resident,
     Stage::Mask,
 ];
 
-const BACKWARD: [Stage; 6] = [
+const BACKWARD: [Stage; 7] = [
     Stage::GradientSums,
     Stage::GradientCoefficients,
     Stage::GradientFinalize,
     Stage::GivenGradients,
     Stage::GradientInput,
     Stage::GradientFused,
+    Stage::GradientResident,
 ];
+
+/// Whether a stage is a pass of its own.
+fn is_all_in_one(stage: Stage) -> bool {
+    matches!(stage, Stage::Fused | Stage::GradientFused) || stage.is_resident()
+}
 
 /// Every kernel of these stages that a plan can ask for.
 fn kernels(stages: &[Stage], element: Element) -> Vec<Kernel> {
@@ -67,6 +74,10 @@ fn kernels(stages: &[Stage], element: Element) -> Vec<Kernel> {
                         team_rows,
                         team_columns,
                     },
+                    held: stage.is_resident().then_some(Held {
+                        rows: team_rows.min(3),
+                        columns: team_columns.min(2),
+                    }),
                 });
             }
         }
@@ -74,8 +85,7 @@ fn kernels(stages: &[Stage], element: Element) -> Vec<Kernel> {
     kernels.retain(|kernel| {
         let half = element != Element::F32;
         let stage = kernel.stage;
-        let writes_values =
-            stage.is_elementwise() || matches!(stage, Stage::Fused | Stage::GradientFused);
+        let writes_values = stage.is_elementwise() || is_all_in_one(stage);
         let words = match stage {
             Stage::Mask => kernel.walk == Walk::Words,
             Stage::Normalize | Stage::NormalizeGiven | Stage::GradientInput => {
@@ -84,6 +94,7 @@ fn kernels(stages: &[Stage], element: Element) -> Vec<Kernel> {
             _ => kernel.walk != Walk::Words,
         };
         words
+            && (!stage.is_resident() || matches!(kernel.walk, Walk::Rows | Walk::Columns))
             && (!stage.is_finalize()
                 || (kernel.walk, kernel.width) == (Walk::Rows, 1))
             && (kernel.walk != Walk::Wide || (!stage.is_elementwise() && FORWARD.contains(&stage)))
@@ -176,7 +187,7 @@ fn has_stage(needs: &Needs, stage: Stage) -> bool {
     match stage {
         Stage::Statistics => !needs.given && !forward.from_shards,
         Stage::Merge => forward.to_moments,
-        Stage::Coefficients | Stage::Fused => {
+        Stage::Coefficients | Stage::Fused | Stage::Resident => {
             !needs.given && !forward.from_shards && !forward.to_moments
         }
         Stage::Finalize | Stage::Normalize => !needs.given && !forward.to_moments,
@@ -189,7 +200,7 @@ fn has_stage(needs: &Needs, stage: Stage) -> bool {
         Stage::GradientFinalize => !needs.gradients().is_some_and(|g| g.given),
         Stage::GivenGradients => needs.gradients().is_some_and(|g| g.given),
         Stage::GradientInput => needs.writes_values(),
-        Stage::GradientFused => needs.sums() && needs.writes_values(),
+        Stage::GradientFused | Stage::GradientResident => needs.sums() && needs.writes_values(),
     }
 }
 
@@ -234,10 +245,8 @@ fn validate_all(stages: &[Stage], element: Element, all_needs: &[Needs]) -> usiz
         for needs in all_needs {
             let roles = kernel.stage.roles(needs);
             // plans go around what has more bindings: see `Planner::program`
-            let splittable = matches!(
-                kernel.stage,
-                Stage::Fused | Stage::GradientFused | Stage::GradientCoefficients
-            );
+            let splittable =
+                is_all_in_one(kernel.stage) || kernel.stage == Stage::GradientCoefficients;
             if !has_stage(needs, kernel.stage) || (splittable && roles.len() > 8) {
                 continue;
             }
