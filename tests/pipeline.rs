@@ -10,7 +10,10 @@ use common::{
     whole, with_subgroups,
 };
 use wgpu_batchnorm::reference::{self, Parameters, RunningStatistics};
-use wgpu_batchnorm::{Buffers, Packed, Plan, Running, Shape, Step, Tensor, Training, Update, wgpu};
+use wgpu_batchnorm::{
+    Activation, Backward, Buffers, Derivative, Element, Gradient, Packed, Plan, Running, Shape,
+    Step, Tensor, Training, Update, wgpu,
+};
 
 /// Offsets that are aligned for nothing, vec4 and bindings, and just not.
 const OFFSETS: [u64; 6] = [0, 4, 8, 12, 252, 260];
@@ -91,6 +94,66 @@ fn the_callers_workspace_serves_as_well() {
     let plan = problem.plan(bare()).expect("a plan");
     assert!(plan.workspace_bytes() > 0);
     problem.assert_right(bare());
+}
+
+#[test]
+fn a_plan_knows_the_texts_that_bound_steps_run() {
+    let device = with_subgroups();
+    for (outer, channels, inner) in [(4, 6, 10), (4, 4, 9), (300, 8, 1)] {
+        for tuning in [whole(teams(32)), split(teams(32)), split(lanes())] {
+            for element in Element::ALL {
+                let shape = shape(outer, channels, inner);
+                let training = Training::default()
+                    .element(element)
+                    .activation(Activation::Relu)
+                    .residual(true)
+                    .mask(true)
+                    .tuning(tuning.clone());
+                let backward = Backward::from(&training)
+                    .derivative(Derivative::Mask)
+                    .grad_residual(Gradient::Write)
+                    .tuning(tuning.clone());
+                let words = |values: u64| device.gpu.zeros(values, "words").expect("memory");
+                let values = shape.len() * element.bytes() / 4 + 1;
+                let of_shape: [_; 6] = std::array::from_fn(|_| words(values));
+                let of_shape = of_shape
+                    .each_ref()
+                    .map(|buffer| Tensor::new(buffer, 0, shape.len()).stored_as(element));
+                let [x, y, residual, dy, dx, dr] = of_shape;
+                let packed = Packed::new(channels);
+                let parameters = words(packed.parameters());
+                let gradients = words(packed.parameters());
+                let (saved, running) = (words(packed.saved()), words(packed.running()));
+                let forward = Plan::training(&device.limits, shape, &training).expect("a plan");
+                let mask = words(forward.mask_words());
+                let back = Plan::backward(&device.limits, shape, &backward).expect("a plan");
+                let there = Buffers::new(x, y)
+                    .residual(residual)
+                    .parameters(Tensor::whole(&parameters))
+                    .saved(Tensor::whole(&saved))
+                    .running(Tensor::whole(&running))
+                    .mask(Tensor::whole(&mask));
+                let again = Buffers::backward(x, dy)
+                    .parameters(Tensor::whole(&parameters))
+                    .saved(Tensor::whole(&saved))
+                    .mask(Tensor::whole(&mask))
+                    .grad_input(dx)
+                    .grad_residual(dr)
+                    .grad_parameters(Tensor::whole(&gradients));
+                for (plan, buffers) in [(forward, there), (back, again)] {
+                    let step = plan
+                        .bind(&device.kernels, buffers)
+                        .expect("tensors that fit");
+                    let known: Vec<_> = plan.wgsl().collect();
+                    let run: Vec<_> = step
+                        .parts()
+                        .map(|part| (part.info(), part.wgsl().to_owned()))
+                        .collect();
+                    assert_eq!(known, run);
+                }
+            }
+        }
+    }
 }
 
 /// Somebody else's shader: it doubles `count` values in place.

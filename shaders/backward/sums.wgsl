@@ -9,7 +9,7 @@ fn merge(a: Gathered, b: Gathered) -> Gathered {
 }
 
 // What a lane has gathered so far. Blocks are summed, blocks add up to parts and parts to the total: each sum is short, and
-// rounding stays at the last bits however many values there are.
+// rounding stays at the last bits however many values there are. A lane with little to walk leaves all in one part.
 struct Tally {
     total: Gathered,
     part: Gathered,
@@ -19,7 +19,7 @@ struct Tally {
 fn absorb(tally: ptr<function, Tally>, block: Gathered) {
     (*tally).part = merge((*tally).part, block);
     (*tally).blocks += 1u;
-    if (*tally).blocks == params.block {
+    if PARTS && (*tally).blocks == params.block {
         (*tally).total = merge((*tally).total, (*tally).part);
         (*tally).part = Gathered();
         (*tally).blocks = 0u;

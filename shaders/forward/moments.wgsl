@@ -21,7 +21,7 @@ fn merge(a: Moments, b: Moments) -> Moments {
 }
 
 // What a lane has gathered so far. Blocks are summed, blocks merge into parts and parts into the total: each sum is short,
-// and rounding stays at the last bit however many values there are.
+// and rounding stays at the last bit however many values there are. A lane with little to walk leaves all in one part.
 struct Tally {
     total: Moments,
     part: Moments,
@@ -51,7 +51,7 @@ fn absorb(tally: ptr<function, Tally>, frame: M, count: u32, sum: M, squares: M)
     let block = moments_about((*tally).center, frame, count, sum, squares);
     (*tally).part = merge((*tally).part, block);
     (*tally).center = opaque(frame + (*tally).part.mean);
-    if (*tally).part.count >= params.part {
+    if PARTS && (*tally).part.count >= params.part {
         (*tally).total = merge((*tally).total, (*tally).part);
         (*tally).part = no_moments();
     }

@@ -9,8 +9,8 @@ fn main(invocation: Invocation) {
     var column = work.column;
     // Two accesses of a row in flight. Where rows are a multiple of 4 KiB apart, a processor mistakes a load for the
     // store to the row before while that is on its way: two columns put enough stores between, and of more
-    // a processor's cache of decoded instructions would not hold the loop.
-    for (; PAIRS && column + TEAM_COLUMNS < work.column_end; column += 2u * TEAM_COLUMNS) {
+    // a processor's cache of decoded instructions would not hold the loop. A GPU has no registers for two columns' coefficients.
+    for (; PAIRS && !SHARED && column + TEAM_COLUMNS < work.column_end; column += 2u * TEAM_COLUMNS) {
         let group = params.first_column + column;
         let c0 = spread(channel_of(group));
         let c1 = spread(channel_of(group + TEAM_COLUMNS));

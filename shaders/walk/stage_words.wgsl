@@ -8,10 +8,21 @@ fn main(invocation: Invocation) {
         return;
     }
     let at = starts();
+    let first = params.first_value + 2u * work.column;
+    var channel = (params.first_channel + first / params.inner) % params.channels;
+    var position = first % params.inner;
+    // from word to word, without a division for each
+    let channels_on = 2u * TEAM_COLUMNS / params.inner % params.channels;
+    let values_on = 2u * TEAM_COLUMNS % params.inner;
     for (var i = work.column; i < work.column_end; i += TEAM_COLUMNS) {
-        let first = params.first_value + 2u * i;
-        let a = channel_of((params.first_channel + first / params.inner) % params.channels);
-        let b = channel_of((params.first_channel + (first + 1u) / params.inner) % params.channels);
+        let following = select(channel + 1u, 0u, channel + 1u == params.channels);
+        let a = channel_of(channel);
+        let b = channel_of(select(channel, following, position + 1u == params.inner));
         store(at, i, load(at, i), blend(a, b, vec2(false, true)));
+        position += values_on;
+        let over = position >= params.inner;
+        position -= select(0u, params.inner, over);
+        channel += channels_on + u32(over);
+        channel -= select(0u, params.channels, channel >= params.channels);
     }
 }

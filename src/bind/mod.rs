@@ -1,5 +1,6 @@
 //! From a plan and the caller's tensors to a step: everything is checked and every GPU object made here, once.
 
+mod listing;
 mod slots;
 mod tensors;
 
@@ -114,40 +115,10 @@ impl<'a> Places<'a> {
     }
 
     fn wants(&self, program: &Program, dispatch: &Dispatch) -> Vec<Want> {
-        let Kernel {
-            stage,
-            element,
-            width,
-            channels,
-            ..
-        } = dispatch.kernel;
-        let roles = stage.roles(self.plan.needs()).into_iter();
-        roles
-            .map(|(role, access)| {
-                let (tensor, bytes) = self.place(program, dispatch, role);
-                let vector = |words: u64| {
-                    let aligned = bytes.start.is_multiple_of(4 * words);
-                    (if aligned { words } else { 1 }, true)
-                };
-                let (words, may_narrow) = match role {
-                    _ if role.has_shape_of_x() => ((width * element.bytes()).div_ceil(4), false),
-                    Role::Mask => (1, false),
-                    Role::Partials => (self.plan.needs().partial_bytes() / 4, false),
-                    Role::Shards | Role::Moments => vector(4),
-                    _ => vector(channels),
-                };
-                let halves = role.has_shape_of_x() && width < element.per_word();
-                Want {
-                    role,
-                    buffer: self.number(tensor.buffer()),
-                    bytes,
-                    writes: access == Access::Write,
-                    width: words,
-                    per_element: if halves { element.per_word() } else { 1 },
-                    may_narrow,
-                }
-            })
-            .collect()
+        wants(self.plan, dispatch, |role| {
+            let (tensor, bytes) = self.place(program, dispatch, role);
+            (self.number(tensor.buffer()), bytes)
+        })
     }
 
     /// The tensor of a role, and the bytes of its buffer that a dispatch needs.
@@ -197,6 +168,48 @@ impl<'a> Places<'a> {
     fn buffer(&self, number: usize) -> &'a wgpu::Buffer {
         self.buffers().nth(number).expect("numbered by `number`")
     }
+}
+
+/// The tensors of a dispatch, each with the number of its buffer and its bytes there.
+fn wants(
+    plan: &Plan,
+    dispatch: &Dispatch,
+    place: impl Fn(Role) -> (usize, Range<u64>),
+) -> Vec<Want> {
+    let Kernel {
+        stage,
+        element,
+        width,
+        channels,
+        ..
+    } = dispatch.kernel;
+    let roles = stage.roles(plan.needs()).into_iter();
+    roles
+        .map(|(role, access)| {
+            let (buffer, bytes) = place(role);
+            let vector = |words: u64| {
+                let aligned = bytes.start.is_multiple_of(4 * words);
+                (if aligned { words } else { 1 }, true)
+            };
+            let (words, may_narrow) = match role {
+                _ if role.has_shape_of_x() => ((width * element.bytes()).div_ceil(4), false),
+                Role::Mask => (1, false),
+                Role::Partials => (plan.needs().partial_bytes() / 4, false),
+                Role::Shards | Role::Moments => vector(4),
+                _ => vector(channels),
+            };
+            let halves = role.has_shape_of_x() && width < element.per_word();
+            Want {
+                role,
+                buffer,
+                bytes,
+                writes: access == Access::Write,
+                width: words,
+                per_element: if halves { element.per_word() } else { 1 },
+                may_narrow,
+            }
+        })
+        .collect()
 }
 
 fn refusal(conflict: Conflict, limits: &Limits) -> BindError {

@@ -200,13 +200,14 @@ pub(super) fn dispatches<'a>(
         element,
         width: geometry.width,
         channels: geometry.channels_per_group,
+        team: tuning.team,
         combine: lanes.combine(stage, tuning, limits),
         lanes,
         held: stage
             .is_resident()
             .then(|| lanes.held(splits.split_rows, splits.split_columns)),
     };
-    // three nested sums, each about the cube root of what the lane walks
+    // three nested sums, each about the cube root of what the lane walks; two where it has little to walk
     let accesses = splits.split_rows.div_ceil(lanes.team_rows)
         * splits.split_columns.div_ceil(lanes.team_columns);
     let (walked, per_channel) = match geometry.walk {
@@ -218,7 +219,11 @@ pub(super) fn dispatches<'a>(
         // two nested sums: partials are few
         (walked as f64).sqrt().ceil() as u64
     } else {
-        ((walked as f64).cbrt().ceil() as u64).max(u64::from(tuning.block))
+        let root = match tuning.team {
+            Team::Lane => (walked as f64).cbrt(),
+            Team::Workgroup => (walked as f64).sqrt(),
+        };
+        (root.ceil() as u64).max(u64::from(tuning.block))
     };
     let parameters = Parameters {
         units: narrow(units),

@@ -129,6 +129,7 @@ pub(crate) struct Kernel {
     pub width: u64,
     /// Channels of a unit.
     pub channels: u64,
+    pub team: Team,
     pub combine: Combine,
     pub lanes: Lanes,
     /// What a lane holds in registers, where the stage is resident.

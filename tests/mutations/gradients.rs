@@ -55,11 +55,11 @@ fn sums_of_gradients_matter() {
 fn sums_by_rows_and_columns_matter() {
     assert_noticed(&[
         edit(Gradients(Rows, Whole), "sum += ga + gb;", "sum += ga;"),
-        edit(Gradients(Rows, Whole), "sum += ga;", ""),
+        edit(Gradients(Rows, Whole), "*sum += g;", ""),
         edit(Gradients(Rows, Whole), " + gb * (b.x - c.mean);", ";"),
         edit(
             Gradients(Rows, Whole),
-            "products += ga * (a.x - c.mean);",
+            "*products += g * (a.x - c.mean);",
             "",
         ),
         edit(
@@ -73,7 +73,12 @@ fn sums_by_rows_and_columns_matter() {
             "    return",
         ),
         edit(Gradients(Columns, Whole), "sum += ga + gb;", "sum += gb;"),
-        edit(Gradients(Columns, Whole), "sum += ga;", ""),
+        edit(
+            Gradients(Columns, Workgroup),
+            "for (; i < end; i += step) {\n                add",
+            "for (; i < end; i += 2u * step) {\n                add",
+        ),
+        edit(Gradients(Columns, Whole), "*sum += g;", ""),
         edit(
             Gradients(Columns, Whole),
             "products += ga * (a.x - c.mean) +",

@@ -335,7 +335,7 @@ impl Input {
                 (step.tuned(split(teams(256))), bare().clone())
             }
             Self::OddHalvesWindows => {
-                let step = step((3, 201, 21), Activation::Relu);
+                let step = step((3, 201, 9), Activation::Relu);
                 let step =
                     step.with(|options| options.element(Element::F16).derivative(Derivative::Mask));
                 (step.tuned(lanes()), windows())

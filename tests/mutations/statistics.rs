@@ -73,6 +73,8 @@ fn statistics_by_rows_matter() {
 fn statistics_by_columns_matter() {
     assert_noticed(&[
         // by columns
+        edit(Columns(Workgroup), "sum += b;", ""),
+        edit(Columns(Workgroup), "squares += b * b;", ""),
         edit(
             Columns(Whole),
             "load_x(at, i + 3u * step) - center",

@@ -14,7 +14,7 @@ fn gather(work: Work, channel: Channel) -> Gathered {
         var sum = V(0.0);
         var products = V(0.0);
         // two accesses in flight
-        for (; i + step < end; i += 2u * step) {
+        for (; SUMS_IN_PAIRS && i + step < end; i += 2u * step) {
             let a = load(at, i);
             let b = load(at, i + step);
             let ga = gradient(a, c);
@@ -22,15 +22,25 @@ fn gather(work: Work, channel: Channel) -> Gathered {
             sum += ga + gb;
             products += ga * (a.x - c.mean) + gb * (b.x - c.mean);
         }
-        if i < end {
-            let a = load(at, i);
-            let ga = gradient(a, c);
-            sum += ga;
-            products += ga * (a.x - c.mean);
-            i += step;
+        // one is left at most, but for accesses that go one by one
+        if SUMS_IN_PAIRS {
+            if i < end {
+                add(&sum, &products, load(at, i), c);
+                i += step;
+            }
+        } else {
+            for (; i < end; i += step) {
+                add(&sum, &products, load(at, i), c);
+            }
         }
         absorb(&tally, Gathered(sum, products));
         row += count * TEAM_ROWS;
     }
     return sums_of(tally);
+}
+
+fn add(sum: ptr<function, V>, products: ptr<function, V>, a: Loaded, c: Coefficients) {
+    let g = gradient(a, c);
+    *sum += g;
+    *products += g * (a.x - c.mean);
 }

@@ -16,7 +16,7 @@ fn gather(work: Work, channel: Channel) -> Gathered {
             let stop = min(end, i + block * step);
             count += (stop - i + step - 1u) / step;
             // two accesses in flight
-            for (; i + step < stop; i += 2u * step) {
+            for (; SUMS_IN_PAIRS && i + step < stop; i += 2u * step) {
                 let a = load(at, i);
                 let b = load(at, i + step);
                 let ga = gradient(a, c);
@@ -24,12 +24,16 @@ fn gather(work: Work, channel: Channel) -> Gathered {
                 sum += ga + gb;
                 products += ga * (a.x - c.mean) + gb * (b.x - c.mean);
             }
-            if i < stop {
-                let a = load(at, i);
-                let ga = gradient(a, c);
-                sum += ga;
-                products += ga * (a.x - c.mean);
-                i += step;
+            // one is left at most, but for accesses that go one by one
+            if SUMS_IN_PAIRS {
+                if i < stop {
+                    add(&sum, &products, load(at, i), c);
+                    i += step;
+                }
+            } else {
+                for (; i < stop; i += step) {
+                    add(&sum, &products, load(at, i), c);
+                }
             }
             if count >= block {
                 absorb(&tally, Gathered(fold(sum), fold(products)));
@@ -41,4 +45,10 @@ fn gather(work: Work, channel: Channel) -> Gathered {
     }
     absorb(&tally, Gathered(fold(sum), fold(products)));
     return sums_of(tally);
+}
+
+fn add(sum: ptr<function, V>, products: ptr<function, V>, a: Loaded, c: Coefficients) {
+    let g = gradient(a, c);
+    *sum += g;
+    *products += g * (a.x - c.mean);
 }

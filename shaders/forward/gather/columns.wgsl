@@ -15,13 +15,22 @@ fn gather(work: Work, frame: M) -> Moments {
         var sum = V(0.0);
         var squares = V(0.0);
         // four accesses in flight
-        for (; i + 3u * step < end; i += 4u * step) {
+        for (; !SHARED && i + 3u * step < end; i += 4u * step) {
             let a = load_x(at, i) - center;
             let b = load_x(at, i + step) - center;
             let c = load_x(at, i + 2u * step) - center;
             let d = load_x(at, i + 3u * step) - center;
             sum += (a + b) + (c + d);
             squares += (a * a + b * b) + (c * c + d * d);
+        }
+        // two, added one by one, where registers are few
+        for (; SHARED && i + step < end; i += 2u * step) {
+            let a = load_x(at, i) - center;
+            let b = load_x(at, i + step) - center;
+            sum += a;
+            sum += b;
+            squares += a * a;
+            squares += b * b;
         }
         for (; i < end; i += step) {
             let a = load_x(at, i) - center;

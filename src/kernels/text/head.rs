@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use super::{PARAMETERS_BINDING, Slot, slot_binding, vector};
 use crate::activation::Activation;
-use crate::plan::{Kernel, Lanes, Needs, PARAMETERS_WGSL};
+use crate::plan::{Access, Kernel, Lanes, Needs, PARAMETERS_WGSL};
+use crate::tuning::Team;
 
 /// Constants, type names, the uniform block and the bindings.
 pub(super) fn head(kernel: &Kernel, needs: &Needs, slots: &[Slot]) -> String {
@@ -48,16 +49,46 @@ pub(super) fn head(kernel: &Kernel, needs: &Needs, slots: &[Slot]) -> String {
         .iter()
         .filter(|(role, _)| role.has_shape_of_x())
         .count();
+    let shared = kernel.team == Team::Workgroup;
+    // coefficients of four channels, twice as many of them, and what the activation takes
+    let crowded = shared && kernel.channels > 1 && needs.recomputes();
     line(format_args!(
         "// whether two accesses of each tensor are in flight: of more tensors than three, a processor's cache of decoded\n\
          // instructions would not hold the loop"
     ));
-    line(format_args!("const PAIRS: bool = {};", tensors <= 3));
+    line(format_args!(
+        "const PAIRS: bool = {};",
+        tensors <= 3 && !crowded
+    ));
+    line(format_args!(
+        "// whether lanes share units, as on GPUs: each walks little, and others run while it waits, as many as registers are\n\
+         // left for"
+    ));
+    line(format_args!("const SHARED: bool = {shared};"));
+    line(format_args!(
+        "// whether a lane adds blocks up to parts before it adds them up"
+    ));
+    line(format_args!(
+        "const PARTS: bool = {};",
+        !shared || kernel.stage.is_finalize()
+    ));
     let forward = needs.forward();
     line(format_args!("const RESIDUAL: bool = {};", needs.residual));
     if needs.gradients().is_some() {
         line(format_args!("// by the batch's own statistics"));
         line(format_args!("const BATCH: bool = {};", !needs.given));
+        let gathered = roles
+            .iter()
+            .filter(|(role, access)| role.has_shape_of_x() && *access == Access::Read)
+            .count();
+        let registers_left = kernel.channels == 1 && gathered <= 2 && !needs.recomputes();
+        line(format_args!(
+            "// whether two accesses of each tensor are in flight while sums are gathered"
+        ));
+        line(format_args!(
+            "const SUMS_IN_PAIRS: bool = {};",
+            !shared || registers_left
+        ));
     } else {
         line(format_args!("const SAVES: bool = {};", forward.saved));
         line(format_args!("const UPDATES: bool = {};", forward.running));

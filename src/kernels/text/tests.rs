@@ -3,6 +3,7 @@
 use super::*;
 use crate::options::{Backward, Gradient, Inference, Running, Statistics, Training};
 use crate::plan::{Access, Held, Lanes};
+use crate::tuning::Team;
 
 const FORWARD: [Stage; 9] = [
     Stage::Statistics,
@@ -63,6 +64,10 @@ fn kernels(stages: &[Stage], element: Element) -> Vec<Kernel> {
                     element,
                     width,
                     channels,
+                    team: match combine {
+                        Combine::Lane => Team::Lane,
+                        _ => Team::Workgroup,
+                    },
                     combine,
                     lanes: Lanes {
                         units_across,
