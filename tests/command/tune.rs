@@ -165,7 +165,7 @@ fn plans_are_made_by_the_file() {
         "planned by the tunings of 3 passes",
         "Tuned passes",
         "2x16x64 ",
-        "303 of 303",
+        "328 of 328",
     ] {
         assert!(out.contains(part), "{part} in {out}");
     }
