@@ -14,15 +14,22 @@ fn main(invocation: Invocation) {
     // from word to word, without a division for each
     let channels_on = 2u * TEAM_COLUMNS / params.inner % params.channels;
     let values_on = 2u * TEAM_COLUMNS % params.inner;
+    // a channel's coefficients are kept while words are all its own
+    var own = channel_of(channel);
     for (var i = work.column; i < work.column_end; i += TEAM_COLUMNS) {
-        let following = select(channel + 1u, 0u, channel + 1u == params.channels);
-        let a = channel_of(channel);
-        let b = channel_of(select(channel, following, position + 1u == params.inner));
-        store(at, i, load(at, i), blend(a, b, vec2(false, true)));
+        var next = own;
+        if position + 1u == params.inner {
+            next = channel_of(select(channel + 1u, 0u, channel + 1u == params.channels));
+        }
+        store(at, i, load(at, i), blend(own, next, vec2(false, true)));
         position += values_on;
         let over = position >= params.inner;
         position -= select(0u, params.inner, over);
-        channel += channels_on + u32(over);
-        channel -= select(0u, params.channels, channel >= params.channels);
+        let on = channels_on + u32(over);
+        if on > 0u {
+            channel += on;
+            channel -= select(0u, params.channels, channel >= params.channels);
+            own = channel_of(channel);
+        }
     }
 }

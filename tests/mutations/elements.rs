@@ -95,6 +95,7 @@ fn words_of_halves_matter() {
             "channel -= select(0u, params.channels, channel >= params.channels);",
             "",
         ),
+        edit(OddHalvesWindows, "if on > 0u {", "if on > 1u {"),
         edit(OddHalves(F16), "vec2(false, true)", "vec2(true, false)"),
         edit(OddHalves(F16), "load_grad_input(at, i) + v", "v"),
         edit(
