@@ -94,6 +94,9 @@ pub struct Tuning {
     /// Workgroups that keep the adapter busy where their lanes hold values in registers: fewer than `workgroups`, as each has
     /// all of its loads in flight at once.
     pub resident_workgroups: u32,
+    /// Tensors of which a lane has two accesses each in flight; where a loop goes over more, it has one of each. More take more
+    /// registers on a GPU, and more of a processor's cache of decoded instructions. Statistics have two or four always.
+    pub paired_tensors: u32,
 }
 
 impl Tuning {
@@ -123,6 +126,7 @@ impl Tuning {
                 cache_bytes: 8 << 20,
                 resident_accesses: 0,
                 resident_workgroups: 1,
+                paired_tensors: 3,
             },
             AdapterKind::Integrated | AdapterKind::Discrete => Self {
                 workgroup_size: largest(256, limits.workgroup_size.min(most_in_a_team(limits))),
@@ -147,6 +151,7 @@ impl Tuning {
                 } else {
                     8
                 },
+                paired_tensors: 3,
             },
         }
     }

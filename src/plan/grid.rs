@@ -2,7 +2,7 @@
 
 use super::geometry::{Geometry, Window};
 use super::planner::MASK_WORD;
-use super::{Combine, Dispatch, Held, Kernel, Lanes, Parameters, Stage, Walk, Work};
+use super::{Combine, Dispatch, Held, Kernel, Lanes, Pairs, Parameters, Stage, Walk, Work};
 use crate::element::Element;
 use crate::limits::Limits;
 use crate::tuning::{Team, Tuning};
@@ -180,7 +180,7 @@ pub(super) struct Area<'a> {
 
 /// The dispatches of one stage over one window: one, but for grids longer than a dispatch.
 pub(super) fn dispatches<'a>(
-    (stage, element): (Stage, Element),
+    (stage, element, pairs): (Stage, Element, Pairs),
     area: Area<'_>,
     (limits, tuning): (&'a Limits, &Tuning),
     parameters: Parameters,
@@ -201,6 +201,7 @@ pub(super) fn dispatches<'a>(
         width: geometry.width,
         channels: geometry.channels_per_group,
         team: tuning.team,
+        pairs,
         combine: lanes.combine(stage, tuning, limits),
         lanes,
         held: stage

@@ -130,10 +130,20 @@ pub(crate) struct Kernel {
     /// Channels of a unit.
     pub channels: u64,
     pub team: Team,
+    pub pairs: Pairs,
     pub combine: Combine,
     pub lanes: Lanes,
     /// What a lane holds in registers, where the stage is resident.
     pub held: Option<Held>,
+}
+
+/// Where a lane has two accesses of each tensor in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Pairs {
+    /// While it writes values.
+    pub applied: bool,
+    /// While it sums gradients.
+    pub summed: bool,
 }
 
 /// Accesses of a tensor that a lane holds: as many rows and columns as it walks of its unit.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::geometry::{Geometry, Walk, Window};
 use super::grid::{Area, Splits, dispatches};
-use super::{Dispatch, Lanes, Needs, Parameters, Program, Stage};
+use super::{Access, Dispatch, Lanes, Needs, Pairs, Parameters, Program, Stage};
 use crate::element::Element;
 use crate::error::PlanError;
 use crate::limits::Limits;
@@ -210,8 +210,27 @@ impl<'a> Planner<'a> {
 
     fn push(&self, to: &mut Vec<Dispatch>, stage: Stage, area: Area<'_>, parameters: Parameters) {
         let by = (self.limits, self.tuning);
-        let kind = (stage, self.needs.element);
+        let pairs = self.pairs(stage, area.geometry.channels_per_group);
+        let kind = (stage, self.needs.element, pairs);
         to.extend(dispatches(kind, area, by, parameters));
+    }
+
+    /// Whether two accesses of each tensor are in flight: of few tensors.
+    fn pairs(&self, stage: Stage, channels: u64) -> Pairs {
+        let roles = stage.roles(self.needs);
+        let of_shape = || roles.iter().filter(|(role, _)| role.has_shape_of_x());
+        let most = self.tuning.paired_tensors as usize;
+        let read = of_shape().filter(|(_, access)| *access == Access::Read);
+        let shared = self.tuning.team == Team::Workgroup;
+        // coefficients of four channels, twice as many of them, and what the activation takes, leave a GPU no registers
+        let recomputes = self.needs.recomputes();
+        let gathered = read.count();
+        Pairs {
+            applied: of_shape().count() <= most && !(shared && channels > 1 && recomputes),
+            summed: stage.sums_gradients()
+                && gathered <= most
+                && !(shared && (channels > 1 || gathered > 2 || recomputes)),
+        }
     }
 
     /// A window of the tensor as it is.

@@ -74,6 +74,14 @@ impl Stage {
         matches!(self, Self::GradientFused | Self::GradientResident)
     }
 
+    /// Whether the stage goes over x and dy for the gradients of gamma and beta, access by access.
+    pub(crate) const fn sums_gradients(self) -> bool {
+        matches!(
+            self,
+            Self::GradientSums | Self::GradientCoefficients | Self::GradientFused
+        )
+    }
+
     /// Whether its lanes hold what they read in registers until they write.
     pub(crate) const fn is_resident(self) -> bool {
         matches!(self, Self::Resident | Self::GradientResident)

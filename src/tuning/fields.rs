@@ -91,6 +91,7 @@ fields! {
     cache_bytes: |_, _: &Limits| [0, u64::MAX],
     resident_accesses: |_, _: &Limits| [0, 4, 8, MOST_ACCESSES],
     resident_workgroups: |value, _: &Limits| scaled(value),
+    paired_tensors: |_, _: &Limits| [0, 2, 3, 5],
 }
 
 /// From 4, the smallest subgroup there is, up to a limit.

@@ -158,7 +158,11 @@ pub fn tuning() -> impl Strategy<Value = Option<Tuning>> {
         select(vec![1u32, 8, 256]),
         select(vec![0u64, 1 << 20]),
         select(vec![0u64, u64::MAX]),
-        (select(vec![0u32, 3, 16, 16]), select(vec![1u32, 300])),
+        (
+            select(vec![0u32, 3, 16, 16]),
+            select(vec![1u32, 300]),
+            select(vec![0u32, 3, 3, 5]),
+        ),
     )
         .prop_map(
             |(
@@ -170,7 +174,7 @@ pub fn tuning() -> impl Strategy<Value = Option<Tuning>> {
                 tile_rows,
                 fused_bytes,
                 cache_bytes,
-                resident,
+                (resident_accesses, resident_workgroups, paired_tensors),
             )| Tuning {
                 workgroup_size: size,
                 team,
@@ -180,8 +184,9 @@ pub fn tuning() -> impl Strategy<Value = Option<Tuning>> {
                 tile_rows,
                 fused_bytes,
                 cache_bytes,
-                resident_accesses: resident.0,
-                resident_workgroups: resident.1,
+                resident_accesses,
+                resident_workgroups,
+                paired_tensors,
             },
         );
     prop::option::weighted(0.9, tuning)

@@ -44,6 +44,7 @@ pub fn lanes() -> Tuning {
         cache_bytes: 8 << 20,
         resident_accesses: 0,
         resident_workgroups: 1,
+        paired_tensors: 3,
     }
 }
 
@@ -60,6 +61,7 @@ pub fn teams(workgroup_size: u32) -> Tuning {
         cache_bytes: u64::MAX,
         resident_accesses: 0,
         resident_workgroups: 1,
+        paired_tensors: 3,
     }
 }
 

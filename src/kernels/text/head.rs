@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{PARAMETERS_BINDING, Slot, slot_binding, vector};
 use crate::activation::Activation;
-use crate::plan::{Access, Kernel, Lanes, Needs, PARAMETERS_WGSL};
+use crate::plan::{Kernel, Lanes, Needs, PARAMETERS_WGSL};
 use crate::tuning::Team;
 
 /// Constants, type names, the uniform block and the bindings.
@@ -44,21 +44,13 @@ pub(super) fn head(kernel: &Kernel, needs: &Needs, slots: &[Slot]) -> String {
     line(format_args!("const WIDTH: u32 = {}u;", kernel.width));
     line(format_args!("// channels of a unit"));
     line(format_args!("const CHANNELS: u32 = {}u;", kernel.channels));
-    let roles = kernel.stage.roles(needs);
-    let tensors = roles
-        .iter()
-        .filter(|(role, _)| role.has_shape_of_x())
-        .count();
     let shared = kernel.team == Team::Workgroup;
-    // coefficients of four channels, twice as many of them, and what the activation takes
-    let crowded = shared && kernel.channels > 1 && needs.recomputes();
     line(format_args!(
-        "// whether two accesses of each tensor are in flight: of more tensors than three, a processor's cache of decoded\n\
-         // instructions would not hold the loop"
+        "// whether two accesses of each tensor are in flight while values are written"
     ));
     line(format_args!(
         "const PAIRS: bool = {};",
-        tensors <= 3 && !crowded
+        kernel.pairs.applied
     ));
     line(format_args!(
         "// whether lanes share units, as on GPUs: each walks little, and others run while it waits, as many as registers are\n\
@@ -77,17 +69,12 @@ pub(super) fn head(kernel: &Kernel, needs: &Needs, slots: &[Slot]) -> String {
     if needs.gradients().is_some() {
         line(format_args!("// by the batch's own statistics"));
         line(format_args!("const BATCH: bool = {};", !needs.given));
-        let gathered = roles
-            .iter()
-            .filter(|(role, access)| role.has_shape_of_x() && *access == Access::Read)
-            .count();
-        let registers_left = kernel.channels == 1 && gathered <= 2 && !needs.recomputes();
         line(format_args!(
             "// whether two accesses of each tensor are in flight while sums are gathered"
         ));
         line(format_args!(
             "const SUMS_IN_PAIRS: bool = {};",
-            !shared || registers_left
+            kernel.pairs.summed
         ));
     } else {
         line(format_args!("const SAVES: bool = {};", forward.saved));

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::options::{Backward, Gradient, Inference, Running, Statistics, Training};
-use crate::plan::{Access, Held, Lanes};
+use crate::plan::{Access, Held, Lanes, Pairs};
 use crate::tuning::Team;
 
 const FORWARD: [Stage; 9] = [
@@ -67,6 +67,10 @@ fn kernels(stages: &[Stage], element: Element) -> Vec<Kernel> {
                     team: match combine {
                         Combine::Lane => Team::Lane,
                         _ => Team::Workgroup,
+                    },
+                    pairs: Pairs {
+                        applied: width == 4,
+                        summed: combine == Combine::Lane,
                     },
                     combine,
                     lanes: Lanes {
