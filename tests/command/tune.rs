@@ -165,7 +165,7 @@ fn plans_are_made_by_the_file() {
         "planned by the tunings of 3 passes",
         "Tuned passes",
         "2x16x64 ",
-        "328 of 328",
+        "331 of 331 steps",
     ] {
         assert!(out.contains(part), "{part} in {out}");
     }
