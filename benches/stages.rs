@@ -8,15 +8,23 @@
 //! Throughput counts the least traffic (inference reads and writes the tensor once, training reads it twice but where it
 //! is resident; a copy reads and writes it once), so a row over the row of `copy` is the `copy_fraction` of the command.
 
+#[path = "common/empty.rs"]
+mod empty;
+#[path = "common/tensors.rs"]
+mod tensors;
+
 use std::time::{Duration, Instant};
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use wgpu_batchnorm::yardstick::{CopyGeometry, CopyKernel, CopyStep};
 use wgpu_batchnorm::{
-    Buffers, DeviceLimits, Gpu, GpuOptions, Inference, Kernels, Packed, Plan, Shape, Step, Tensor,
+    Buffers, DeviceLimits, Gpu, GpuOptions, Inference, Kernels, Plan, Shape, Step, Tensor,
     Training, Tuning, wgpu,
 };
+
+use empty::empty;
+use tensors::Tensors;
 
 /// Recordings in one submission at most.
 const RECORDINGS: u64 = 256;
@@ -25,43 +33,6 @@ const RECORDINGS: u64 = 256;
 struct Bench {
     gpu: Gpu,
     kernels: Kernels,
-}
-
-/// Tensors of one shape.
-struct Tensors {
-    x: wgpu::Buffer,
-    y: wgpu::Buffer,
-    parameters: wgpu::Buffer,
-    running: wgpu::Buffer,
-    saved: wgpu::Buffer,
-}
-
-impl Tensors {
-    fn new(gpu: &Gpu, shape: Shape) -> Self {
-        let packed = Packed::new(shape.channels());
-        let channels = shape.channels() as usize;
-        let (zeros, ones) = (vec![0.0; channels], vec![1.0; channels]);
-        let pack = |vectors: &[&[f32]], label| {
-            let values = packed.pack(vectors).expect("vectors of one length");
-            gpu.upload(&values, label).expect("a small buffer")
-        };
-        let x: Vec<f32> = (0..shape.len())
-            .map(|index| (index % 251) as f32 / 50.0)
-            .collect();
-        Self {
-            x: gpu.upload(&x, "x").expect("a buffer"),
-            y: gpu.zeros(shape.len(), "y").expect("a buffer"),
-            parameters: pack(&[&ones, &zeros], "parameters"),
-            running: pack(&[&zeros, &ones, &zeros], "running"),
-            saved: pack(&[&zeros, &zeros, &zeros], "saved"),
-        }
-    }
-
-    fn buffers(&self) -> Buffers<'_> {
-        Buffers::new(Tensor::whole(&self.x), Tensor::whole(&self.y))
-            .parameters(Tensor::whole(&self.parameters))
-            .running(Tensor::whole(&self.running))
-    }
 }
 
 impl Bench {
@@ -270,21 +241,6 @@ fn small(criterion: &mut Criterion) {
         });
     }
     group.finish();
-}
-
-fn empty(device: &wgpu::Device) -> wgpu::ComputePipeline {
-    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-        label: Some("empty"),
-        source: wgpu::ShaderSource::Wgsl("@compute @workgroup_size(1) fn main() {}".into()),
-    });
-    device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label: Some("empty"),
-        layout: None,
-        module: &module,
-        entry_point: Some("main"),
-        compilation_options: Default::default(),
-        cache: None,
-    })
 }
 
 criterion_group! {

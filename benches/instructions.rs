@@ -1,0 +1,425 @@
+//! Instructions per value of each operation on a software adapter. `cargo bench --bench instructions [-- SHAPE...]`
+//!
+//! A software adapter runs kernels on the processor, and while a tensor is in its caches it is instructions that bound them. They
+//! can be counted, whatever else the machine does. This program runs itself under valgrind's cachegrind, once with few and once with
+//! more recordings of one operation in one pass: the difference, over recordings and values, leaves out start and compilation.
+//! What recording costs the host is in it, some thousand instructions for each dispatch.
+//!
+//! The `floor` beside a count is the `copy_fraction` that an operation has where instructions alone take time: the bytes of its
+//! least traffic for each instruction, over those of the copy. Where memory takes time as well the fraction is higher.
+//! The copy is the one of the yardstick's geometries that takes the fewest instructions on the largest of the shapes. valgrind's
+//! processor has AVX2 at most, so code for wider vectors is not what is counted. Minutes for the default shapes.
+
+#[path = "common/tensors.rs"]
+mod tensors;
+
+use std::env;
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::str::FromStr;
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, ValueEnum};
+use comfy_table::{Cell, CellAlignment, Table, presets};
+use rayon::prelude::*;
+use wgpu_batchnorm::yardstick::{CopyGeometry, CopyKernel};
+use wgpu_batchnorm::{
+    Backward, Buffers, DeviceLimits, Gpu, GpuOptions, Inference, Kernels, Limits, Packed, Plan,
+    Shape, ShapeError, Tensor, Training, wgpu,
+};
+
+use tensors::Tensors;
+
+/// Recordings of the two runs whose difference counts.
+const FEW: u64 = 2;
+const MORE: u64 = 12;
+const CHANNELS_LAST: &str = ":channels-last";
+/// Bytes that a copy reads and writes for each value.
+const COPY_BYTES: u64 = 8;
+
+/// Counts the instructions per value of the kernels on a software adapter.
+#[derive(Parser)]
+struct Options {
+    /// Sizes in memory order; `:channels-last` after them where the channels are, as in 8x56x56x64:channels-last
+    #[arg(
+        value_name = "SHAPE",
+        default_values = [
+            "8x64x56x56",
+            "8x256x14x14",
+            "8x512x7x7",
+            "8x56x56x64:channels-last",
+            "8x14x14x256:channels-last",
+            "1024x1024",
+        ]
+    )]
+    layers: Vec<Layer>,
+    /// Record this operation of the first shape instead: what runs under valgrind.
+    #[arg(long, hide = true, requires = "recordings")]
+    record: Option<Operation>,
+    /// How often it is recorded.
+    #[arg(long, hide = true, requires = "record")]
+    recordings: Option<u64>,
+    /// Which of the copy's geometries.
+    #[arg(long, hide = true, default_value_t = 0)]
+    geometry: usize,
+    /// What `cargo bench` passes to every bench.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// A shape as it is asked for.
+#[derive(Clone)]
+struct Layer {
+    sizes: String,
+    channels_last: bool,
+    shape: Shape,
+}
+
+impl FromStr for Layer {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (sizes, channels_last) = match text.strip_suffix(CHANNELS_LAST) {
+            Some(sizes) => (sizes, true),
+            None => (text, false),
+        };
+        let numbers: Result<Vec<usize>, _> = sizes.split('x').map(str::parse).collect();
+        let numbers = numbers.map_err(|_| {
+            "sizes joined by x are needed, as in 8x64x56x56 or 8x56x56x64:channels-last".to_owned()
+        })?;
+        let shape = if channels_last {
+            Shape::channels_last(&numbers)
+        } else {
+            Shape::channels_first(&numbers)
+        };
+        let shape = shape.map_err(|error: ShapeError| error.to_string())?;
+        if shape.values_per_channel() < 2 || shape.channels() == 0 {
+            return Err("training needs two values of each channel".to_owned());
+        }
+        Ok(Self {
+            sizes: sizes.to_owned(),
+            channels_last: channels_last || numbers.len() == 2,
+            shape,
+        })
+    }
+}
+
+impl Layer {
+    fn layout(&self) -> &'static str {
+        if self.channels_last {
+            "channels-last"
+        } else {
+            "channels-first"
+        }
+    }
+}
+
+/// As it is read back.
+impl fmt::Display for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let layout = if self.channels_last {
+            CHANNELS_LAST
+        } else {
+            ""
+        };
+        write!(f, "{}{layout}", self.sizes)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Operation {
+    Copy,
+    Inference,
+    Training,
+    Backward,
+}
+
+impl Operation {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Copy => "copy",
+            Self::Inference => "inference",
+            Self::Training => "training",
+            Self::Backward => "backward",
+        }
+    }
+}
+
+/// What a run under valgrind came to.
+struct Run {
+    instructions: u64,
+    /// Bytes of the least traffic of one recording.
+    traffic: u64,
+}
+
+/// What one recording costs.
+#[derive(Clone, Copy)]
+struct Cost {
+    instructions_per_value: f64,
+    bytes_per_value: f64,
+}
+
+impl Cost {
+    /// The `copy_fraction` of an operation where instructions alone take time.
+    fn floor(self, copy: Self) -> f64 {
+        (self.bytes_per_value / self.instructions_per_value)
+            / (copy.bytes_per_value / copy.instructions_per_value)
+    }
+}
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<()> {
+    let gpu = Gpu::blocking(&GpuOptions::from_env().limits(DeviceLimits::Adapter))?;
+    let layers = &options.layers;
+    if let (Some(operation), Some(recordings)) = (options.record, options.recordings) {
+        let traffic = record(
+            &gpu,
+            layers[0].shape,
+            operation,
+            options.geometry,
+            recordings,
+        )?;
+        println!("{traffic}");
+        return Ok(());
+    }
+    let info = gpu.adapter().get_info();
+    if info.device_type != wgpu::DeviceType::Cpu {
+        bail!(
+            "the adapter `{}` is no software adapter: its kernels run elsewhere, and the processor's instructions say \
+             nothing of them. WGPU_ADAPTER_NAME=llvmpipe chooses Mesa's software adapter, where it is installed",
+            info.name
+        );
+    }
+    println!("{} ({} {})", info.name, info.driver, info.driver_info);
+
+    let geometries = geometries(Kernels::new(gpu.device()).limits());
+    let largest = layers.iter().max_by_key(|layer| layer.shape.len());
+    let largest = largest.expect("there are default shapes");
+    let copies = (0..geometries.len())
+        .into_par_iter()
+        .map(|geometry| count(largest, Operation::Copy, geometry))
+        .collect::<Result<Vec<_>>>()?;
+    let geometry = (0..geometries.len())
+        .min_by(|&one, &other| {
+            let of = |geometry: usize| copies[geometry].instructions_per_value;
+            of(one).total_cmp(&of(other))
+        })
+        .expect("every device has candidates");
+
+    let runs: Vec<(&Layer, Operation)> = layers
+        .iter()
+        .flat_map(|layer| {
+            Operation::value_variants()
+                .iter()
+                .map(move |&one| (layer, one))
+        })
+        .collect();
+    let costs = runs
+        .into_par_iter()
+        .map(|(layer, operation)| count(layer, operation, geometry))
+        .collect::<Result<Vec<_>>>()?;
+
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    let header = [
+        "shape",
+        "layout",
+        "copy",
+        "inference",
+        "floor",
+        "training",
+        "floor",
+        "backward",
+        "floor",
+    ];
+    table.set_header(cells(header.map(str::to_owned)));
+    for (layer, costs) in layers
+        .iter()
+        .zip(costs.chunks(Operation::value_variants().len()))
+    {
+        let (copy, operations) = costs.split_first().expect("the copy comes first");
+        let mut row = vec![
+            layer.sizes.clone(),
+            layer.layout().to_owned(),
+            format!("{:.2}", copy.instructions_per_value),
+        ];
+        for cost in operations {
+            row.push(format!("{:.2}", cost.instructions_per_value));
+            row.push(format!("{:.2}", cost.floor(*copy)));
+        }
+        table.add_row(cells(row));
+    }
+    println!(
+        "instructions per value; floor: the copy_fraction that they alone allow\n\
+         the copy: {}\n\n{table}",
+        geometries[geometry]
+    );
+    Ok(())
+}
+
+/// The copy's geometries that move vec4, which are the same for tensors of any size.
+fn geometries(limits: &Limits) -> Vec<CopyGeometry> {
+    CopyGeometry::candidates(limits, 4)
+}
+
+/// Text on the left, numbers on the right.
+fn cells(row: impl IntoIterator<Item = String>) -> Vec<Cell> {
+    let align = |(column, text): (usize, String)| {
+        let side = match column {
+            0 | 1 => CellAlignment::Left,
+            _ => CellAlignment::Right,
+        };
+        Cell::new(text).set_alignment(side)
+    };
+    row.into_iter().enumerate().map(align).collect()
+}
+
+/// What one recording of an operation costs: the difference of two runs.
+fn count(layer: &Layer, operation: Operation, geometry: usize) -> Result<Cost> {
+    let cache = tempfile::tempdir().context("a folder for the adapter's cache")?;
+    let run = |recordings| under_valgrind(layer, operation, geometry, recordings, cache.path());
+    // Compiles. The two that count find what it has compiled in Mesa's cache, so that they differ in nothing but recordings.
+    run(1)?;
+    let (few, more) = rayon::join(|| run(FEW), || run(MORE));
+    let (few, more) = (few?, more?);
+    let values = layer.shape.len() as f64;
+    let instructions = more.instructions as f64 - few.instructions as f64;
+    let cost = Cost {
+        instructions_per_value: instructions / (MORE - FEW) as f64 / values,
+        bytes_per_value: more.traffic as f64 / values,
+    };
+    let what = match operation {
+        Operation::Copy => format!("copy of {layer}, geometry {geometry}"),
+        _ => format!("{} of {layer}", operation.name()),
+    };
+    eprintln!("{what}: {:.2}", cost.instructions_per_value);
+    Ok(cost)
+}
+
+/// Runs this program under valgrind, with one operation so many times.
+fn under_valgrind(
+    layer: &Layer,
+    operation: Operation,
+    geometry: usize,
+    recordings: u64,
+    cache: &Path,
+) -> Result<Run> {
+    let output = Command::new("valgrind")
+        .args([
+            "--tool=cachegrind",
+            "--cache-sim=no",
+            "--cachegrind-out-file=/dev/null",
+            // The adapter writes code as it runs.
+            "--smc-check=all",
+        ])
+        .arg(env::current_exe().context("where this program is")?)
+        .arg(layer.to_string())
+        .args(["--record", operation.name()])
+        .args(["--recordings", &recordings.to_string()])
+        .args(["--geometry", &geometry.to_string()])
+        // One thread of lavapipe: others would count their waiting.
+        .env("LP_NUM_THREADS", "1")
+        .env("MESA_SHADER_CACHE_DIR", cache)
+        .env_remove("MESA_SHADER_CACHE_DISABLE")
+        .output();
+    let output = match output {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(
+            "valgrind is not installed, and counts the instructions: `apt-get install valgrind` on Debian and Ubuntu, \
+             `dnf install valgrind` on Fedora"
+        ),
+        output => output.context("valgrind does not start")?,
+    };
+    let said = String::from_utf8_lossy(&output.stderr);
+    let name = operation.name();
+    if !output.status.success() {
+        bail!(
+            "{name} of {layer} under valgrind: {}\n{said}",
+            output.status
+        );
+    }
+    let instructions = instructions(&said)
+        .with_context(|| format!("{name} of {layer}: valgrind counted nothing\n{said}"))?;
+    let traffic = String::from_utf8_lossy(&output.stdout);
+    let traffic = traffic.trim().parse().context("the bytes of a run")?;
+    Ok(Run {
+        instructions,
+        traffic,
+    })
+}
+
+/// The number in cachegrind's `==123== I   refs:      1,234,567`.
+fn instructions(said: &str) -> Option<u64> {
+    said.lines().find_map(|line| {
+        let (head, number) = line.split_once("refs:")?;
+        (head.split_whitespace().last() == Some("I"))
+            .then(|| number.trim().replace(',', "").parse().ok())?
+    })
+}
+
+/// Records an operation so many times in one pass, and waits. The bytes of its least traffic.
+fn record(
+    gpu: &Gpu,
+    shape: Shape,
+    operation: Operation,
+    geometry: usize,
+    recordings: u64,
+) -> Result<u64> {
+    let tensors = Tensors::new(gpu, shape);
+    let whole = Tensor::whole;
+    let run = |record: &dyn Fn(&mut wgpu::ComputePass<'_>)| {
+        gpu.run(operation.name(), |pass| {
+            (0..recordings).for_each(|_| record(pass));
+        });
+        gpu.wait()
+    };
+    let kernels = Kernels::new(gpu.device());
+    let limits = kernels.limits();
+    let training = Training::default();
+    let (plan, step) = match operation {
+        Operation::Copy => {
+            let geometries = geometries(limits);
+            let geometry = *geometries.get(geometry).context("no such geometry")?;
+            let copy = CopyKernel::new(gpu.device(), limits, geometry)
+                .bind(whole(&tensors.x), whole(&tensors.y))?;
+            run(&|pass| copy.record(pass))?;
+            return Ok(COPY_BYTES * shape.len());
+        }
+        Operation::Inference => {
+            let plan = Plan::inference(limits, shape, &Inference::default())?;
+            let step = plan.bind(&kernels, tensors.buffers())?;
+            (plan, step)
+        }
+        Operation::Training => {
+            let plan = Plan::training(limits, shape, &training)?;
+            let buffers = tensors.buffers().saved(whole(&tensors.saved));
+            let step = plan.bind(&kernels, buffers)?;
+            (plan, step)
+        }
+        Operation::Backward => {
+            let plan = Plan::backward(limits, shape, &Backward::from(&training))?;
+            let parameters = Packed::new(shape.channels()).parameters();
+            let grad_input = gpu.zeros(shape.len(), "grad_input")?;
+            let grad_parameters = gpu.zeros(parameters, "grad_parameters")?;
+            let buffers = Buffers::backward(whole(&tensors.x), whole(&tensors.y))
+                .parameters(whole(&tensors.parameters))
+                .saved(whole(&tensors.saved))
+                .grad_input(whole(&grad_input))
+                .grad_parameters(whole(&grad_parameters));
+            let step = plan.bind(&kernels, buffers)?;
+            (plan, step)
+        }
+    };
+    run(&|pass| step.record(pass))?;
+    Ok(plan.minimum_traffic())
+}
