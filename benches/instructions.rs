@@ -252,7 +252,13 @@ fn run(options: &Options) -> Result<()> {
         row.push(geometry.to_string());
         table.add_row(cells(row));
     }
-    println!("instructions per value; floor: the copy_fraction that they alone allow\n\n{table}");
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    println!("instructions per value; floor: the copy_fraction that they alone allow\n");
+    for line in table.lines() {
+        println!("{}", line.trim_end());
+    }
     Ok(())
 }
 
