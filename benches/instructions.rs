@@ -306,9 +306,15 @@ fn count(layer: &Layer, operation: Operation, geometry: usize) -> Result<Cost> {
     let (few, more) = rayon::join(|| run(FEW), || run(MORE));
     let (few, more) = (few?, more?);
     let values = layer.shape.len() as f64;
-    let instructions = more.instructions as f64 - few.instructions as f64;
+    let instructions = more.instructions.checked_sub(few.instructions);
+    let instructions = instructions.filter(|&one| one > 0).with_context(|| {
+        format!(
+            "{} of {layer}: {MORE} recordings took no more instructions than {FEW}; did the adapter compile anew?",
+            operation.name()
+        )
+    })?;
     let cost = Cost {
-        instructions_per_value: instructions / (MORE - FEW) as f64 / values,
+        instructions_per_value: instructions as f64 / (MORE - FEW) as f64 / values,
         bytes_per_value: more.traffic as f64 / values,
     };
     eprintln!(
