@@ -12,11 +12,13 @@ const CRATE_DOCS: &str = include_str!("../src/lib.rs");
 const ARCHITECTURE: &str = include_str!("../docs/architecture.md");
 
 /// All that the library depends on directly.
-const LIBRARY_DEPENDENCIES: [&str; 13] = [
+const LIBRARY_DEPENDENCIES: [&str; 14] = [
     // values as bytes
     "bytemuck",
     // the user's configuration folder, for tunings
     "etcetera",
+    // the widest vectors of the processor, for its path
+    "fearless_simd",
     // the answer of a mapped buffer, as a future
     "futures-intrusive",
     // f16 and bf16 vectors in files

@@ -137,8 +137,11 @@ pub fn sizes() -> impl Strategy<Value = (u64, u64, u64)> {
         2 => (1u64..300, 1u64..70, Just(1u64)),
         2 => (1u64..300, (1u64..20).prop_map(|fours| 4 * fours), Just(1u64)),
         2 => (30u64..900, Just(4u64), Just(1u64)),
+        2 => (2u64..65, Just(4u64), Just(1u64)),
         // rows of whole pages
         1 => (1u64..40, Just(1024u64), Just(1u64)),
+        // short rows of vec4
+        2 => (2u64..60, 1u64..9, (1u64..17).prop_map(|fours| 4 * fours)),
         // odd planes of channels in fours
         3 => (1u64..60, (1u64..5).prop_map(|fours| 4 * fours), (0u64..13).prop_map(|n| 2 * n + 3)),
         // nothing
