@@ -340,7 +340,7 @@ fn coefficients_of_gradients_matter() {
             "Statistics(load_mean(group), M(0.0)",
             "Statistics(M(0.0), M(0.0)",
         ),
-        edit(Frozen(Rows), "c.scale * g)", "g)"),
+        edit(Frozen(Rows), "c.scale * g;", "g;"),
     ]);
 }
 
