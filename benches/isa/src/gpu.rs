@@ -190,8 +190,9 @@ impl Measured {
         }
         let tensors = self.about.tensors;
         if self.about.element == "f32" && self.about.width == 4 {
-            // what is not in a loop, as in resident kernels, counts wherever it is
-            let unrolled = |accesses: &[u32]| self.loops.is_empty() && accesses.contains(&16);
+            // what is not in a loop counts wherever it is; resident kernels have loops only where lanes combine their sums
+            let has_no_loop = self.loops.is_empty() || self.about.is_resident();
+            let unrolled = |accesses: &[u32]| has_no_loop && accesses.contains(&16);
             if tensors.gathered > 0 && self.gather().is_none() && !unrolled(&self.whole.loads) {
                 faults.push("gathers by no loads of 16 bytes".to_owned());
             }
