@@ -82,7 +82,7 @@ pub struct Tuning {
     pub block: u32,
     /// Rows that a lane walks at least with one set of coefficients where the channels are contiguous.
     pub tile_rows: u32,
-    /// Bytes up to which a channels-last tensor is normalized in one dispatch.
+    /// Bytes up to which a channels-last tensor is normalized in one dispatch that reads it twice.
     pub fused_bytes: u64,
     /// Bytes up to which a channels-first tensor with few values of a channel in a row is normalized channel by channel (8x8),
     /// and has its gradients written so (7x7); larger ones go row by row. Only where a lane walks a unit.
@@ -139,7 +139,9 @@ impl Tuning {
                 values_per_workgroup: 4 << 10,
                 block: 16,
                 tile_rows: 8,
-                fused_bytes: 64 << 10,
+                // Small tensors are resident, or two dispatches: a lane that goes over columns twice holds the sums and the
+                // coefficients of four channels, and too few lanes fit onto a GPU with them.
+                fused_bytes: 0,
                 cache_bytes: u64::MAX,
                 // Of 16 vec4, AMD's compiler makes 96 to 128 vector registers in either direction and no spill: 12 to 16
                 // waves of 32 lanes on a SIMD of RDNA3, 8 to 10 on RDNA2, 2 waves of 64 on GCN. That is two workgroups

@@ -1,4 +1,4 @@
 // The identity.
-fn activate(z: V) -> V {
+fn activate(z: Z) -> Z {
     return z;
 }

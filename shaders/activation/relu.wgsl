@@ -1,16 +1,16 @@
 // max(z, 0); a NaN stays.
-fn passes(z: V) -> B {
-    return !(z <= V(0.0));
+fn passes(z: Z) -> T {
+    return !(z <= Z(0.0));
 }
 
-fn blocked(v: V) -> V {
-    return V(0.0);
+fn blocked(v: Z) -> Z {
+    return Z(0.0);
 }
 
-fn activate(z: V) -> V {
-    return select(V(0.0), z, passes(z));
+fn activate(z: Z) -> Z {
+    return select(Z(0.0), z, passes(z));
 }
 
-fn backpropagate(dy: V, z: V) -> V {
-    return select(V(0.0), dy, passes(z));
+fn backpropagate(dy: Z, z: Z) -> Z {
+    return select(Z(0.0), dy, passes(z));
 }

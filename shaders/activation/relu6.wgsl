@@ -1,16 +1,16 @@
 // min(max(z, 0), 6); a NaN stays.
-fn passes(z: V) -> B {
-    return !((z <= V(0.0)) | (z >= V(6.0)));
+fn passes(z: Z) -> T {
+    return !((z <= Z(0.0)) | (z >= Z(6.0)));
 }
 
-fn blocked(v: V) -> V {
-    return V(0.0);
+fn blocked(v: Z) -> Z {
+    return Z(0.0);
 }
 
-fn activate(z: V) -> V {
-    return select(select(z, V(0.0), z <= V(0.0)), V(6.0), z >= V(6.0));
+fn activate(z: Z) -> Z {
+    return select(select(z, Z(0.0), z <= Z(0.0)), Z(6.0), z >= Z(6.0));
 }
 
-fn backpropagate(dy: V, z: V) -> V {
-    return select(V(0.0), dy, passes(z));
+fn backpropagate(dy: Z, z: Z) -> Z {
+    return select(Z(0.0), dy, passes(z));
 }

@@ -1,5 +1,5 @@
 // 1 / (1 + exp(-z)), without an exponential that overflows.
-fn sigmoid(z: V) -> V {
+fn sigmoid(z: Z) -> Z {
     let e = exp(-abs(z));
-    return select(V(1.0), e, z < V(0.0)) / (1.0 + e);
+    return select(Z(1.0), e, z < Z(0.0)) / (1.0 + e);
 }

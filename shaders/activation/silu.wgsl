@@ -1,9 +1,9 @@
 // z * sigmoid(z) (Elfwing, Uchibe and Doya 2018).
-fn activate(z: V) -> V {
+fn activate(z: Z) -> Z {
     return z * sigmoid(z);
 }
 
-fn backpropagate(dy: V, z: V) -> V {
+fn backpropagate(dy: Z, z: Z) -> Z {
     let s = sigmoid(z);
     return dy * (s * (1.0 + z * (1.0 - s)));
 }

@@ -16,10 +16,11 @@ fn store(at: Starts, i: u32, loaded: Loaded, c: Coefficients) {
 }
 
 fn store_gradients(at: Starts, i: u32, x: V, g: V, c: Coefficients) {
-    store_grad_residual(at, i, g);
+    var dx = c.scale * g;
     if BATCH {
-        store_grad_input(at, i, c.scale * ((g - (x - c.mean) * c.slope) - c.offset));
-    } else {
-        store_grad_input(at, i, c.scale * g);
+        dx = c.scale * ((g - (x - c.mean) * c.slope) - c.offset);
     }
+    // before either is packed to halves, which takes registers
+    store_grad_residual(at, i, g);
+    store_grad_input(at, i, dx);
 }

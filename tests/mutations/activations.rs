@@ -19,17 +19,17 @@ fn activations_with_corners_matter() {
         ),
         edit(
             Activated(Relu, Input, Split),
-            "!(z <= V(0.0))",
-            "(z <= V(0.0))",
+            "!(z <= Z(0.0))",
+            "(z <= Z(0.0))",
         ),
         edit(
             Activated(Relu, Input, Whole),
-            "select(V(0.0), z, passes(z))",
+            "select(Z(0.0), z, passes(z))",
             "z",
         ),
         edit(
             Activated(Relu, Input, Whole),
-            "select(V(0.0), dy, passes(z))",
+            "select(Z(0.0), dy, passes(z))",
             "dy",
         ),
         edit(
@@ -44,19 +44,19 @@ fn activations_with_corners_matter() {
         ),
         edit(Activated(LeakyRelu, Input, Whole), "z * SLOPE", "z"),
         edit(Activated(LeakyRelu, Output, Whole), "dy * SLOPE", "dy"),
-        edit(Activated(LeakyRelu, Mask, Whole), "v * SLOPE", "V(0.0)"),
-        edit(Activated(Relu6, Input, Whole), " | (z >= V(6.0))", ""),
+        edit(Activated(LeakyRelu, Mask, Whole), "v * SLOPE", "Z(0.0)"),
+        edit(Activated(Relu6, Input, Whole), " | (z >= Z(6.0))", ""),
         edit(
             Activated(Relu6, Input, Whole),
-            "select(z, V(0.0), z <= V(0.0))",
+            "select(z, Z(0.0), z <= Z(0.0))",
             "z",
         ),
         edit(
             Activated(Relu6, Output, Whole),
-            "V(6.0), z >= V(6.0)",
-            "V(5.0), z >= V(6.0)",
+            "Z(6.0), z >= Z(6.0)",
+            "Z(5.0), z >= Z(6.0)",
         ),
-        edit(Activated(Relu6, Mask, Whole), "(z <= V(0.0)) | ", ""),
+        edit(Activated(Relu6, Mask, Whole), "(z <= Z(0.0)) | ", ""),
     ]);
 }
 
@@ -71,8 +71,8 @@ fn smooth_activations_matter() {
         edit(Activated(Silu, Input, Whole), "z * (1.0 - s)", "(1.0 - s)"),
         edit(
             Activated(Silu, Input, Whole),
-            "select(V(1.0), e, z < V(0.0))",
-            "V(1.0)",
+            "select(Z(1.0), e, z < Z(0.0))",
+            "Z(1.0)",
         ),
         edit(
             Activated(Gelu, Input, Whole),
@@ -91,13 +91,13 @@ fn smooth_activations_matter() {
         ),
         edit(
             Activated(Gelu, Input, Whole),
-            "select(1.0 - tail, tail, z < V(0.0))",
+            "select(1.0 - tail, tail, z < Z(0.0))",
             "1.0 - tail",
         ),
         edit(
             Activated(Gelu, Input, Whole),
-            "n.below + z * n.bell",
-            "n.below + n.bell",
+            " - 0.3989422804014327 * abs(z)",
+            "",
         ),
         edit(
             Activated(GeluTanh, Input, Whole),

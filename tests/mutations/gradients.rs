@@ -75,8 +75,18 @@ fn sums_by_rows_and_columns_matter() {
         edit(Gradients(Columns, Whole), "sum += ga + gb;", "sum += gb;"),
         edit(
             Gradients(Columns, Workgroup),
-            "for (; i < end; i += step) {\n                add",
-            "for (; i < end; i += 2u * step) {\n                add",
+            "for (; i < end; i += step) {\n        let a",
+            "for (; i < end; i += 2u * step) {\n        let a",
+        ),
+        edit(
+            Gradients(Columns, Workgroup),
+            "count += 1u;\n        if count >= block_end {\n            absorb(&tally, Gathered(sum, products));",
+            "count += 1u;\n        if count >= block_end {",
+        ),
+        edit(
+            Gradients(Columns, Workgroup),
+            "    absorb(&tally, Gathered(sum, products));\n    return",
+            "    return",
         ),
         edit(Gradients(Columns, Whole), "*sum += g;", ""),
         edit(
@@ -330,7 +340,7 @@ fn coefficients_of_gradients_matter() {
             "Statistics(load_mean(group), M(0.0)",
             "Statistics(M(0.0), M(0.0)",
         ),
-        edit(Frozen(Rows), "c.scale * g)", "g)"),
+        edit(Frozen(Rows), "c.scale * g;", "g;"),
     ]);
 }
 

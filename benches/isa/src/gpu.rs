@@ -77,45 +77,6 @@ pub const FAMILIES: [Family; 3] = [
     },
 ];
 
-/// Kernels that may let fewer than half of the subgroups run.
-#[derive(Clone, Copy, Debug)]
-pub struct Exception {
-    /// None for all.
-    pub family: Option<&'static str>,
-    pub stages: &'static [&'static str],
-    pub walk: &'static str,
-    /// Percent of the subgroups that must run all the same.
-    pub occupancy: u64,
-    pub reason: &'static str,
-}
-
-pub const EXCEPTIONS: [Exception; 2] = [
-    Exception {
-        family: None,
-        stages: &["backward/fused"],
-        walk: "columns",
-        occupancy: 30,
-        reason: "Only tensors of at most 64 KiB take it, whose workgroups are too few to fill a GPU.",
-    },
-    Exception {
-        family: Some("vega10"),
-        stages: &["backward/sums", "backward/coefficients", "backward/input"],
-        walk: "columns",
-        occupancy: 40,
-        reason: "Where the activation's input is computed again, or its gradient takes many steps, a lane holds what is known \
-                 of four channels: sums, coefficients, and the accesses themselves. Four subgroups of 64 lanes with two loads \
-                 of 16 bytes each are 8 KiB on their way to a SIMD unit; 484 GB/s for half a microsecond are 1 KiB.",
-    },
-];
-
-impl Exception {
-    fn holds(&self, family: &str, about: &About) -> bool {
-        self.family.is_none_or(|name| name == family)
-            && self.stages.contains(&about.stage.as_str())
-            && self.walk == about.walk
-    }
-}
-
 /// Everything that was compiled for one GPU.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Gpu {
@@ -209,20 +170,8 @@ impl Measured {
         })
     }
 
-    /// Percent of the subgroups that must run; none where the kernel keeps a tensor in registers.
-    fn needed_occupancy(&self, family: &str) -> u64 {
-        let exception = EXCEPTIONS
-            .iter()
-            .find(|exception| exception.holds(family, &self.about));
-        match exception {
-            _ if self.about.is_resident() => 0,
-            Some(exception) => exception.occupancy,
-            None => 50,
-        }
-    }
-
-    /// What is wrong with it, on a GPU of this family whose SIMD units hold so many subgroups at most.
-    pub fn faults(&self, family: &str, most_subgroups: u64) -> Vec<String> {
+    /// What is wrong with it, on a GPU whose SIMD units hold so many subgroups at most.
+    pub fn faults(&self, most_subgroups: u64) -> Vec<String> {
         let mut faults = vec![];
         if self.spilled_registers > 0 {
             faults.push(format!("spills {} registers", self.spilled_registers));
@@ -233,8 +182,7 @@ impl Measured {
                 self.scratch_bytes
             ));
         }
-        let needed = self.needed_occupancy(family);
-        if 100 * self.subgroups_per_simd < needed * most_subgroups {
+        if !self.about.is_resident() && 2 * self.subgroups_per_simd < most_subgroups {
             faults.push(format!(
                 "lets only {} of {most_subgroups} subgroups onto a SIMD unit, by {} vector registers",
                 self.subgroups_per_simd, self.vector_registers
@@ -242,8 +190,9 @@ impl Measured {
         }
         let tensors = self.about.tensors;
         if self.about.element == "f32" && self.about.width == 4 {
-            // what is not in a loop, as in resident kernels, counts wherever it is
-            let unrolled = |accesses: &[u32]| self.loops.is_empty() && accesses.contains(&16);
+            // what is not in a loop counts wherever it is; resident kernels have loops only where lanes combine their sums
+            let has_no_loop = self.loops.is_empty() || self.about.is_resident();
+            let unrolled = |accesses: &[u32]| has_no_loop && accesses.contains(&16);
             if tensors.gathered > 0 && self.gather().is_none() && !unrolled(&self.whole.loads) {
                 faults.push("gathers by no loads of 16 bytes".to_owned());
             }
@@ -382,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_good_kernel_has_no_faults() {
-        assert_eq!(good().faults("vega10", 10), Vec::<String>::new());
+        assert_eq!(good().faults(10), Vec::<String>::new());
         let main = good().gather().expect("a loop with loads");
         assert_eq!((main.vector_per_value, main.in_flight), (34.0 / 8.0, 2));
         assert_eq!(good().apply(), None);
@@ -393,7 +342,7 @@ mod tests {
         let bad = |change: fn(&mut Measured)| {
             let mut measured = good();
             change(&mut measured);
-            measured.faults("vega10", 10).join("; ")
+            measured.faults(10).join("; ")
         };
         for (change, fault) in [
             (
@@ -411,15 +360,13 @@ mod tests {
     }
 
     #[test]
-    fn exceptions_have_a_bound_too() {
-        let mut sums = good();
-        sums.about.stage = "backward/sums".to_owned();
-        sums.about.walk = "columns".to_owned();
-        sums.subgroups_per_simd = 4;
-        assert_eq!(sums.faults("vega10", 10), Vec::<String>::new());
-        assert_eq!(sums.faults("navi21", 10).len(), 1);
-        sums.subgroups_per_simd = 3;
-        assert_eq!(sums.faults("vega10", 10).len(), 1);
+    fn what_holds_tensors_in_registers_may_let_fewer_run_and_spills_nothing() {
+        let mut resident = good();
+        resident.about.stage = "backward/resident".to_owned();
+        resident.subgroups_per_simd = 2;
+        assert_eq!(resident.faults(10), Vec::<String>::new());
+        resident.spilled_registers = 1;
+        assert_eq!(resident.faults(10).len(), 1);
     }
 
     #[test]

@@ -195,7 +195,7 @@ pub const COMMON: [&str; 4] = [
 ];
 
 /// What is computed forward, the plainest first: texts are named by what has them first.
-const FORWARD: [(&str, Activation, bool); 9] = [
+const FORWARD: [(&str, Activation, bool); 11] = [
     ("", Activation::None, false),
     ("ReLU", Activation::Relu, false),
     ("residual + ReLU", Activation::Relu, true),
@@ -204,11 +204,13 @@ const FORWARD: [(&str, Activation, bool); 9] = [
     ("SiLU", Activation::Silu, false),
     ("residual + SiLU", Activation::Silu, true),
     ("GELU", Activation::Gelu, false),
+    ("residual + GELU", Activation::Gelu, true),
     ("GELU by tanh", Activation::GeluTanh, false),
+    ("residual + GELU by tanh", Activation::GeluTanh, true),
 ];
 
 /// What is computed backward: and what the activation's gradient is found from, and whether the residual has one.
-const BACKWARD: [(&str, Activation, Derivative, bool); 12] = [
+const BACKWARD: [(&str, Activation, Derivative, bool); 15] = [
     ("", Activation::None, Derivative::Input, false),
     ("ReLU by input", Activation::Relu, Derivative::Input, false),
     (
@@ -249,12 +251,20 @@ const BACKWARD: [(&str, Activation, Derivative, bool); 12] = [
         false,
     ),
     ("SiLU", Activation::Silu, Derivative::Input, false),
+    ("residual + SiLU", Activation::Silu, Derivative::Input, true),
     ("GELU", Activation::Gelu, Derivative::Input, false),
+    ("residual + GELU", Activation::Gelu, Derivative::Input, true),
     (
         "GELU by tanh",
         Activation::GeluTanh,
         Derivative::Input,
         false,
+    ),
+    (
+        "residual + GELU by tanh",
+        Activation::GeluTanh,
+        Derivative::Input,
+        true,
     ),
 ];
 

@@ -2,14 +2,14 @@
 
 use std::fmt::Write;
 
-use crate::gpu::{EXCEPTIONS, Family, Gpu, Main, Measured};
+use crate::gpu::{Family, Gpu, Main, Measured};
 use crate::kernels::{About, COMMON, Tensors};
 
 /// What is wrong with kernels, a line for each.
 pub fn faults(gpus: &[(Family, Gpu)]) -> Vec<String> {
     let all = gpus.iter().flat_map(|(family, gpu)| {
         gpu.kernels.iter().flat_map(|kernel| {
-            let faults = kernel.faults(family.name, gpu.most_subgroups);
+            let faults = kernel.faults(gpu.most_subgroups);
             faults
                 .into_iter()
                 .map(|fault| format!("{}: {} {fault}", family.name, kernel.about.name()))
@@ -204,21 +204,7 @@ pub fn page(gpus: &[(Family, Gpu)]) -> String {
         .expect("a String takes any text");
     }
 
-    text += "\nSome kernels may let fewer than half of the subgroups run:\n\n| kernels | at least, % | because |\n|---|--:|---|\n";
-    for exception in EXCEPTIONS {
-        writeln!(
-            text,
-            "| {} by {}{} | {} | {} |",
-            exception.stages.join(", "),
-            exception.walk,
-            exception
-                .family
-                .map_or_else(String::new, |family| format!(" on {family}")),
-            exception.occupancy,
-            exception.reason
-        )
-        .expect("a String takes any text");
-    }
+    text += &resident(gpus);
 
     text += "\n## Copy\n\nThe yardstick of `cargo bench` in the two ways that suit GPUs: one vec4 a turn, and four.\n\n";
     let copies: Vec<Row<'_>> = (0..gpus.first().map_or(0, |(_, gpu)| gpu.copies.len()))
@@ -250,6 +236,23 @@ pub fn page(gpus: &[(Family, Gpu)]) -> String {
     text.trim_end().to_owned() + "\n"
 }
 
+/// What occupancy kernels have that keep a tensor in registers, and why it may be lower.
+fn resident(gpus: &[(Family, Gpu)]) -> String {
+    let least = gpus.iter().map(|(family, gpu)| {
+        let least = |direction: &str| {
+            let kernels = gpu.kernels.iter().map(|kernel| (kernel, &kernel.about));
+            let resident = kernels
+                .filter(|(_, about)| about.is_resident() && about.stage.starts_with(direction));
+            let subgroups = resident.map(|(kernel, _)| kernel.subgroups_per_simd).min();
+            let percent = subgroups.map(|least| 100 * least / gpu.most_subgroups);
+            percent.map_or_else(|| "-".to_owned(), |percent| percent.to_string())
+        };
+        let (forward, backward) = (least("forward"), least("backward"));
+        format!("| {} | {forward} | {backward} |\n", family.name)
+    });
+    format!("{RESIDENT}{}", least.collect::<String>())
+}
+
 const HEAD: &str = "\
 # Machine code for GPUs
 
@@ -276,9 +279,21 @@ const LEGEND: &str = "\
 
 Where GPUs differ, numbers are for one after another. Of kernels that differ only in how lanes are arranged, a row has the
 worst. `--check` fails where a kernel spills registers, has scratch memory, lets less than half of the subgroups run, or goes
-over f32 tensors whose rows are whole vec4 by less than 16 bytes at a time. Kernels that keep a tensor in registers
-(`resident`) may let fewer run.
+over f32 tensors whose rows are whole vec4 by less than 16 bytes at a time. The one exception is the occupancy of kernels that
+keep a tensor in registers (`resident`). What a loop does only at the end of a block of 16 turns is counted as if each turn
+did it.
 
 Memory is what a GPU waits for, as long as the vector instructions per value are fewer than fit into the time in which memory
 moves that value. By the peak rates of three cards, inference (one read, one write) leaves time for so many:
+";
+
+const RESIDENT: &str = "
+Resident kernels may let fewer than half of the subgroups run. Occupancy is for switching to another subgroup while one waits
+for its loads, of which it has two or so on their way. A lane of a resident kernel holds up to 16 accesses of 16 bytes in 64
+registers and has the loads of all of them on their way before it waits for the first: a workgroup of 256 lanes loads 64 KiB at
+once. Two such workgroups fit onto a compute unit at the least, so that one loads while the other computes. What it is for is
+worth more than what it gives up: every tensor is read once instead of twice. The least occupancy, in percent:
+
+| GPU | forward | backward |
+|---|--:|--:|
 ";

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{PARAMETERS_BINDING, Slot, slot_binding, vector};
+use super::{PARAMETERS_BINDING, Slot, activates_by_value, slot_binding, vector};
 use crate::activation::Activation;
 use crate::plan::{Kernel, Lanes, Needs, PARAMETERS_WGSL};
 use crate::tuning::Team;
@@ -93,7 +93,17 @@ pub(super) fn head(kernel: &Kernel, needs: &Needs, slots: &[Slot]) -> String {
     line(format_args!("alias V = {};", vector("f32", kernel.width)));
     line(format_args!("alias B = {};", vector("bool", kernel.width)));
     line(format_args!("alias M = {float};"));
-    line(format_args!("alias U = {unsigned};\n"));
+    line(format_args!("alias U = {unsigned};"));
+    let activated = if activates_by_value(kernel, needs) {
+        1
+    } else {
+        kernel.width
+    };
+    line(format_args!(
+        "// what an activation is evaluated of at once, and its truth values"
+    ));
+    line(format_args!("alias Z = {};", vector("f32", activated)));
+    line(format_args!("alias T = {};\n", vector("bool", activated)));
     line(format_args!("{PARAMETERS_WGSL}"));
     line(format_args!(
         "@group(0) @binding({PARAMETERS_BINDING}) var<uniform> params: Parameters;"

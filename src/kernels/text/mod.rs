@@ -15,6 +15,7 @@ mod vectors;
 use crate::activation::{Activation, Derivative};
 use crate::element::Element;
 use crate::plan::{Combine, Kernel, Needs, Role, Stage, Walk};
+use crate::tuning::Team;
 use accessors::{Accessors, starts};
 use coefficients::coefficients;
 use head::head;
@@ -284,6 +285,9 @@ fn backward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs)
     });
     element.push(match needs.evidence() {
         None => shader!("backward/gradient_from/nothing.wgsl"),
+        Some(Derivative::Input) if activates_by_value(kernel, needs) => {
+            shader!("backward/gradient_from/input_by_value.wgsl")
+        }
         Some(Derivative::Input) => shader!("backward/gradient_from/input.wgsl"),
         Some(Derivative::Output) => shader!("backward/gradient_from/output.wgsl"),
         Some(Derivative::Mask) => shader!("backward/gradient_from/mask.wgsl"),
@@ -291,6 +295,9 @@ fn backward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs)
     element.push(shader!("backward/element.wgsl"));
     let gather: &[_] = match kernel.walk {
         Walk::Rows => &[shader!("backward/gather/rows.wgsl")],
+        Walk::Columns if kernel.team == Team::Workgroup => {
+            &[shader!("backward/gather/shared_columns.wgsl")]
+        }
         Walk::Columns => &[shader!("backward/gather/columns.wgsl")],
         Walk::Quads => &[
             shader!("shared/quad_pairs.wgsl"),
@@ -347,6 +354,15 @@ fn backward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs)
             files.extend(elementwise(kernel.walk, needs));
         }
     }
+}
+
+/// Whether an activation is evaluated value by value: on GPUs, where evaluating four at once would take registers that other
+/// lanes could have. Processors have vectors for it.
+fn activates_by_value(kernel: &Kernel, needs: &Needs) -> bool {
+    kernel.team == Team::Workgroup
+        && kernel.width == 4
+        && needs.gradients().is_some()
+        && needs.evidence() == Some(Derivative::Input)
 }
 
 fn vector(scalar: &str, width: u64) -> String {
