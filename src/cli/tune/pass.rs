@@ -210,7 +210,7 @@ mod tests {
         let mut device = device();
         device.kernels = Kernels::edited(device.gpu.device(), |text| {
             text.replace("c.mean) * c.scale", "c.mean) * c.scale * 1.001")
-                .replace("(at, i, c.scale *", "(at, i, 1.001 * c.scale *")
+                .replace("dx = c.scale *", "dx = 1.001 * c.scale *")
         });
         let wrong = checked(&device, Element::F32);
         assert!(wrong.iter().all(Option::is_some), "{wrong:?}");

@@ -289,7 +289,7 @@ mod tests {
             "0.60",
             "0.90",
             "1.50",
-            "by fused_bytes 65536 -> unlimited, workgroup_size 256 -> 64",
+            "by fused_bytes 0 -> unlimited, workgroup_size 256 -> 64",
             "1 of 2 passes are faster",
             "after 7 tunings",
             "by 1.50",
