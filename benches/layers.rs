@@ -10,6 +10,8 @@
 
 #[path = "common/empty.rs"]
 mod empty;
+#[path = "common/short.rs"]
+mod short;
 #[path = "common/tensors.rs"]
 mod tensors;
 
@@ -21,6 +23,7 @@ use wgpu_batchnorm::{
 };
 
 use empty::empty;
+use short::short;
 use tensors::Tensors;
 
 const LAYERS: u32 = 50;
@@ -145,10 +148,7 @@ fn layers(criterion: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    config = Criterion::default()
-        .sample_size(15)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_millis(1500));
+    config = short();
     targets = layers
 }
 criterion_main!(benches);

@@ -10,6 +10,8 @@
 
 #[path = "common/empty.rs"]
 mod empty;
+#[path = "common/short.rs"]
+mod short;
 #[path = "common/tensors.rs"]
 mod tensors;
 
@@ -24,6 +26,7 @@ use wgpu_batchnorm::{
 };
 
 use empty::empty;
+use short::short;
 use tensors::Tensors;
 
 /// Recordings in one submission at most.
@@ -245,10 +248,7 @@ fn small(criterion: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    config = Criterion::default()
-        .sample_size(15)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_millis(1500));
+    config = short();
     targets = large, small
 }
 criterion_main!(benches);

@@ -283,6 +283,8 @@ mod replace;
 mod setters;
 mod shape;
 mod step;
+#[cfg(not(target_family = "wasm"))]
+mod temporary;
 mod tensor;
 mod transfer;
 mod tuning;

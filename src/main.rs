@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod cli;
+mod temporary;
 
 fn main() -> std::process::ExitCode {
     cli::main()

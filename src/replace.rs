@@ -2,23 +2,13 @@
 
 use std::{fs, io, path::Path};
 
+use crate::temporary::beside;
+
 /// Puts a file written by `write` in the place of `path`, or leaves what is there.
 pub fn replace(path: &Path, write: impl FnOnce(&mut fs::File) -> io::Result<()>) -> io::Result<()> {
     // A link stays one: what it points at is replaced.
     let target = path.canonicalize().unwrap_or_else(|_| path.into());
-    let folder = match target.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    #[cfg_attr(
-        not(unix),
-        expect(unused_mut, reason = "there are no permissions to set")
-    )]
-    let mut builder = tempfile::Builder::new();
-    // A temporary file is its owner's alone, the file that it becomes is as readable as any other that is created.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder)?;
+    let mut file = beside(&target)?;
     write(file.as_file_mut())?;
     if let Ok(old) = target.metadata() {
         file.as_file().set_permissions(old.permissions())?;

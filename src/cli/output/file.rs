@@ -8,6 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use anyhow::{Context, Result};
 use tempfile::{NamedTempFile, TempPath};
 
+use crate::temporary::beside;
+
 /// The temporary files of this process, for whatever ends it without unwinding.
 static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
@@ -111,20 +113,8 @@ struct Unfinished {
 
 impl Unfinished {
     fn beside(target: &Path) -> std::io::Result<Self> {
-        let folder = match target.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        #[cfg_attr(
-            not(unix),
-            expect(unused_mut, reason = "there are no permissions to set")
-        )]
-        let mut builder = tempfile::Builder::new();
-        // As any new file: readable by whom the user's mask allows.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         let mut paths = unfinished();
-        let (file, temporary) = builder.tempfile_in(folder).map(NamedTempFile::into_parts)?;
+        let (file, temporary) = beside(target).map(NamedTempFile::into_parts)?;
         // Whoever removes it may be in another folder by then.
         paths.push(std::path::absolute(&temporary)?);
         Ok(Self {
