@@ -75,13 +75,13 @@ fn sums_by_rows_and_columns_matter() {
         edit(Gradients(Columns, Whole), "sum += ga + gb;", "sum += gb;"),
         edit(
             Gradients(Columns, Workgroup),
-            "for (; i < end; i += step) {\n        let a",
-            "for (; i < end; i += 2u * step) {\n        let a",
+            "for (; i < end; i += step) {\n        add(",
+            "for (; i < end; i += 2u * step) {\n        add(",
         ),
         edit(
             Gradients(Columns, Workgroup),
-            "count += 1u;\n        if count >= block_end {\n            absorb(&tally, Gathered(sum, products));",
-            "count += 1u;\n        if count >= block_end {",
+            "absorb(tally, Gathered(*sum, *products));",
+            "",
         ),
         edit(
             Gradients(Columns, Workgroup),

@@ -19,10 +19,7 @@ fn gather(work: Work, channel: Channel) -> Gathered {
             for (; SUMS_IN_PAIRS && i + step < stop; i += 2u * step) {
                 let a = load(at, i);
                 let b = load(at, i + step);
-                let ga = gradient(a, c);
-                let gb = gradient(b, c);
-                sum += ga + gb;
-                products += ga * (a.x - c.mean) + gb * (b.x - c.mean);
+                add_pair(&sum, &products, a, b, c);
             }
             // one is left at most, but for accesses that go one by one
             if SUMS_IN_PAIRS {
@@ -45,10 +42,4 @@ fn gather(work: Work, channel: Channel) -> Gathered {
     }
     absorb(&tally, Gathered(fold(sum), fold(products)));
     return sums_of(tally);
-}
-
-fn add(sum: ptr<function, V>, products: ptr<function, V>, a: Loaded, c: Coefficients) {
-    let g = gradient(a, c);
-    *sum += g;
-    *products += g * (a.x - c.mean);
 }

@@ -16,32 +16,28 @@ fn gather(work: Work, channel: Channel) -> Gathered {
     for (; SUMS_IN_PAIRS && i + step < end; i += 2u * step) {
         let a = load(at, i);
         let b = load(at, i + step);
-        let ga = gradient(a, c);
-        let gb = gradient(b, c);
-        sum += ga + gb;
-        products += ga * (a.x - c.mean) + gb * (b.x - c.mean);
+        add_pair(&sum, &products, a, b, c);
         count += 2u;
         if count >= block_end {
-            absorb(&tally, Gathered(sum, products));
-            sum = V(0.0);
-            products = V(0.0);
+            end_block(&tally, &sum, &products);
             block_end += params.block;
         }
     }
     // one is left at most, but for accesses that go one by one
     for (; i < end; i += step) {
-        let a = load(at, i);
-        let g = gradient(a, c);
-        sum += g;
-        products += g * (a.x - c.mean);
+        add(&sum, &products, load(at, i), c);
         count += 1u;
         if count >= block_end {
-            absorb(&tally, Gathered(sum, products));
-            sum = V(0.0);
-            products = V(0.0);
+            end_block(&tally, &sum, &products);
             block_end += params.block;
         }
     }
     absorb(&tally, Gathered(sum, products));
     return sums_of(tally);
+}
+
+fn end_block(tally: ptr<function, Tally>, sum: ptr<function, V>, products: ptr<function, V>) {
+    absorb(tally, Gathered(*sum, *products));
+    *sum = V(0.0);
+    *products = V(0.0);
 }

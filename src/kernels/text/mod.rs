@@ -294,11 +294,18 @@ fn backward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs)
     });
     element.push(shader!("backward/element.wgsl"));
     let gather: &[_] = match kernel.walk {
-        Walk::Rows => &[shader!("backward/gather/rows.wgsl")],
-        Walk::Columns if kernel.team == Team::Workgroup => {
-            &[shader!("backward/gather/shared_columns.wgsl")]
-        }
-        Walk::Columns => &[shader!("backward/gather/columns.wgsl")],
+        Walk::Rows => &[
+            shader!("backward/gather/add.wgsl"),
+            shader!("backward/gather/rows.wgsl"),
+        ],
+        Walk::Columns if kernel.team == Team::Workgroup => &[
+            shader!("backward/gather/add.wgsl"),
+            shader!("backward/gather/shared_columns.wgsl"),
+        ],
+        Walk::Columns => &[
+            shader!("backward/gather/add.wgsl"),
+            shader!("backward/gather/columns.wgsl"),
+        ],
         Walk::Quads => &[
             shader!("shared/quad_pairs.wgsl"),
             shader!("backward/gather/quads.wgsl"),
