@@ -1,7 +1,7 @@
 //! The file that another will be replaced by: library and command both have it.
 
+use std::io;
 use std::path::Path;
-use std::{fs, io};
 
 use tempfile::NamedTempFile;
 
@@ -18,6 +18,7 @@ pub fn beside(target: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     // A temporary file is its owner's alone, the file that it becomes is as readable as any other that is created.
     #[cfg(unix)]
-    builder.permissions(<fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o666));
+    builder
+        .permissions(<std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o666));
     builder.tempfile_in(folder)
 }
