@@ -82,11 +82,15 @@ pub struct Tuning {
     pub block: u32,
     /// Rows that a lane walks at least with one set of coefficients where the channels are contiguous.
     pub tile_rows: u32,
-    /// Bytes up to which a channels-last tensor is normalized in one dispatch that reads it twice.
+    /// Bytes up to which a channels-last tensor is normalized in one dispatch that reads it twice. Its gradients are computed in
+    /// one up to `cache_bytes` at most.
     pub fused_bytes: u64,
     /// Bytes up to which a channels-first tensor with few values of a channel in a row is normalized channel by channel (8x8),
-    /// and has its gradients written so (7x7); larger ones go row by row. Only where a lane walks a unit.
+    /// and has its gradients written so (7x7); larger ones go row by row. Only where a lane walks a unit. And see `fused_bytes`.
     pub cache_bytes: u64,
+    /// Pages of 4 KiB, those of all tensors together, that a lane touches on one walk down a channels-last tensor, unless one
+    /// dispatch does all: as many as a processor has translations of addresses at hand. Only where a lane walks a unit.
+    pub walk_pages: u32,
     /// Accesses (of four values, or fewer) that a lane may hold in registers, those of all tensors together, 16 at most: where
     /// so many are enough for whole channels, forward and backward read every tensor once. 0: they never do. Only where a
     /// workgroup walks a unit.
@@ -122,8 +126,9 @@ impl Tuning {
                 values_per_workgroup: 8 << 10,
                 block: 64,
                 tile_rows: 256,
-                fused_bytes: 256 << 10,
+                fused_bytes: 64 << 20,
                 cache_bytes: 8 << 20,
+                walk_pages: 1024,
                 resident_accesses: 0,
                 resident_workgroups: 1,
                 paired_tensors: 3,
@@ -143,6 +148,7 @@ impl Tuning {
                 // coefficients of four channels, and too few lanes fit onto a GPU with them.
                 fused_bytes: 0,
                 cache_bytes: u64::MAX,
+                walk_pages: MOST,
                 // Of 16 vec4, AMD's compiler makes 96 to 128 vector registers in either direction and no spill: 12 to 16
                 // waves of 32 lanes on a SIMD of RDNA3, 8 to 10 on RDNA2, 2 waves of 64 on GCN. That is two workgroups
                 // of 256 lanes to a compute unit at least, one of which loads 64 KiB while the other computes.
@@ -189,6 +195,7 @@ impl Tuning {
             ("values_per_workgroup", self.values_per_workgroup),
             ("block", self.block),
             ("tile_rows", self.tile_rows),
+            ("walk_pages", self.walk_pages),
             ("resident_workgroups", self.resident_workgroups),
         ] {
             if given == 0 || given > MOST {

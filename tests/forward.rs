@@ -356,17 +356,19 @@ fn the_paths_of_these_tests_are_those_that_they_mean() {
         ..whole(lanes())
     };
     let two = [Coefficients, Normalize].map(|stage| (stage, Walk::Columns));
-    assert_eq!(last(coefficients), two);
+    assert_eq!(last(coefficients.clone()), two);
     let quads = stages(Problem::usual(60, 4, 49).tuned(whole(lanes())), bare());
     assert_eq!(quads, [(Fused, Walk::Quads)]);
-    let wide = |tuning| stages(Problem::usual(64, 1024, 1).tuned(tuning), bare());
-    assert_eq!(wide(whole(lanes())), [(Fused, Walk::Wide)]);
+    let few_pages = Tuning {
+        walk_pages: 8,
+        ..coefficients
+    };
     let in_three = [
-        (Statistics, Walk::Wide),
+        (Statistics, Walk::Columns),
         (Finalize, Walk::Rows),
         (Normalize, Walk::Columns),
     ];
-    assert_eq!(wide(split(lanes())), in_three);
+    assert_eq!(last(few_pages), in_three);
     let held = |(outer, channels, inner), size| {
         let problem = Problem::usual(outer, channels, inner).tuned(resident(size));
         let plan = problem.plan(bare()).expect("a plan");
@@ -391,16 +393,18 @@ fn the_paths_of_these_tests_are_those_that_they_mean() {
 }
 
 #[test]
-fn neighbouring_channels_of_whole_pages_are_kept_apart() {
-    // a row is a whole number of pages: four accesses of each row to a lane, and some groups left over
+fn rows_of_whole_pages() {
     for (outer, channels) in [(9, 1024), (3, 2048), (40, 1024)] {
         for tuning in [lanes(), whole(lanes()), split(lanes())] {
-            let tuning = Tuning {
-                fused_bytes: 0,
-                ..tuning
-            };
-            let problem = Problem::usual(outer, channels, 1).tuned(tuning);
-            problem.assert_right(bare());
+            for (fused_bytes, walk_pages) in [(0, 1024), (0, 7), (1 << 20, 7)] {
+                let tuning = Tuning {
+                    fused_bytes,
+                    walk_pages,
+                    ..tuning.clone()
+                };
+                let problem = Problem::usual(outer, channels, 1).tuned(tuning);
+                problem.assert_right(bare());
+            }
         }
     }
 }

@@ -258,9 +258,7 @@ fn all_branches() -> Branches {
     for stage in ["Statistics", "Fused"] {
         all.extend(each(&format!("{stage} by Quads"), &LANE));
     }
-    all.extend(each("Statistics by Wide", &LANE));
     all.extend(each("Coefficients by Columns", &combines));
-    all.extend(each("Fused by Wide", &LANE));
     for stage in ["Normalize", "NormalizeGiven"] {
         let name = format!("{stage} by Planes");
         all.extend(each(&name, &["Lane", "a window", "a folded grid"]));

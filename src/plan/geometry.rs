@@ -13,8 +13,6 @@ pub enum Walk {
     Rows,
     /// A unit is neighbouring channels, a row holds one access of each (channels contiguous).
     Columns,
-    /// As `Columns`, and a lane has four accesses of each row (software adapters).
-    Wide,
     /// A unit is four channels, a row is their plane of aligned vec4 (odd inner sizes).
     Quads,
     /// A unit is rows that go through all channels (normalizing short runs on software adapters).
@@ -29,7 +27,6 @@ impl Walk {
         match self {
             Self::Rows => "rows",
             Self::Columns => "columns",
-            Self::Wide => "wide columns",
             Self::Quads => "quads",
             Self::Planes => "planes",
             Self::Words => "words",

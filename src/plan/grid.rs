@@ -213,7 +213,7 @@ pub(super) fn dispatches<'a>(
         * splits.split_columns.div_ceil(lanes.team_columns);
     let (walked, per_channel) = match geometry.walk {
         Walk::Rows => (accesses, geometry.width),
-        Walk::Columns | Walk::Wide | Walk::Planes | Walk::Words => (accesses, 1),
+        Walk::Columns | Walk::Planes | Walk::Words => (accesses, 1),
         Walk::Quads => (splits.split_rows, splits.split_columns),
     };
     let block = if stage.is_finalize() {
@@ -287,8 +287,6 @@ fn extent(area: &Area<'_>, inner: u32) -> (u64, u64) {
     let columns = window.columns.end - window.columns.start;
     let len = window.len(geometry);
     match geometry.walk {
-        // a unit stands for four groups
-        Walk::Wide => (4 * len, 4 * groups * geometry.channels_per_group),
         // the columns of one group go through the channels
         Walk::Planes => (len, columns * geometry.width / u64::from(inner)),
         Walk::Columns => (len, groups * columns * geometry.width),

@@ -914,13 +914,7 @@ mod tests {
         ] {
             assert!(seen.iter().any(|(found, _)| *found == stage), "{stage:?}");
         }
-        for walk in [
-            Walk::Rows,
-            Walk::Columns,
-            Walk::Wide,
-            Walk::Quads,
-            Walk::Planes,
-        ] {
+        for walk in [Walk::Rows, Walk::Columns, Walk::Quads, Walk::Planes] {
             assert!(seen.iter().any(|(_, found)| *found == walk), "{walk:?}");
         }
     }

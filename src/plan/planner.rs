@@ -21,6 +21,9 @@ pub(crate) const MASK_WORD: u64 = 32;
 /// Accesses in a row of a channel up to which its runs are short: 256 bytes, four cache lines.
 const SHORT_RUN: u64 = 16;
 
+/// Bytes of a page of memory.
+const PAGE: u64 = 4096;
+
 /// Turns that a lane's nest of loops may take. Mesa's lavapipe 22 ends a nest after 65535 turns, those of inner loops
 /// counted, whatever is left to do; 25 does not. That many turns are more than enough work for a lane anywhere.
 const MOST_TURNS: u64 = 65_000;
@@ -143,6 +146,35 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Splits of a window that also keep each walk down the rows to few pages.
+    fn parts(&self, window: &Window, stage: Stage) -> Splits {
+        let splits = self.splits(window);
+        let rows = window.rows.end - window.rows.start;
+        let wanted = rows.div_ceil(self.most_rows(stage));
+        if wanted <= splits.count() {
+            return splits;
+        }
+        let columns = window.columns.end - window.columns.start;
+        Splits::new(rows, 1, wanted).with_all_columns(columns)
+    }
+
+    /// Rows that one walk down channels side by side may go through, so that it touches few pages of the stage's tensors.
+    fn most_rows(&self, stage: Stage) -> u64 {
+        if self.geometry.walk != Walk::Columns || self.tuning.team != Team::Lane {
+            return u64::MAX;
+        }
+        let stride = self.geometry.row_stride * self.geometry.width * self.needs.element.bytes();
+        let touched = stride.clamp(1, PAGE) * self.tensors(stage).count().max(1) as u64;
+        (u64::from(self.tuning.walk_pages) * PAGE / touched).max(1)
+    }
+
+    /// How a stage accesses each of its tensors that have the shape of x.
+    fn tensors(&self, stage: Stage) -> impl Iterator<Item = Access> {
+        let roles = stage.roles(self.needs);
+        let of_shape = roles.into_iter().filter(|(role, _)| role.has_shape_of_x());
+        of_shape.map(|(_, access)| access)
+    }
+
     /// At most so many turns a lane's loops take over one split, statistics or normalize.
     fn turns(&self, window: &Window, splits: Splits) -> u64 {
         let lanes = self.lanes(window);
@@ -156,58 +188,6 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Whether a lane has four accesses of each row: where every row starts a page, and neighbouring rows' accesses have
-    /// little of the memory system in common. With a second tensor to read it is no gain.
-    fn is_wide(&self) -> bool {
-        self.needs.gradients().is_none()
-            && self.geometry.walk == Walk::Columns
-            && self.geometry.width == 4
-            && self.tuning.team == Team::Lane
-            && (16 * self.geometry.row_stride).is_multiple_of(4096)
-    }
-
-    /// Statistics of a window, alone or with what follows on them.
-    fn gather(
-        &self,
-        to: &mut Vec<Dispatch>,
-        stage: Stage,
-        window: &Window,
-        splits: Splits,
-        parameters: Parameters,
-    ) {
-        let wide = if self.is_wide() {
-            let four = 4 * u64::from(self.tuning.workgroup_size);
-            (window.groups.end - window.groups.start) / four * four
-        } else {
-            0
-        };
-        let wide = window.groups.start + wide;
-        let part = |groups: Range<u64>| {
-            self.geometry
-                .window(window.rows.clone(), groups, window.columns.clone())
-        };
-        if wide > window.groups.start {
-            let geometry = Geometry {
-                walk: Walk::Wide,
-                ..self.geometry
-            };
-            let mut window = part(window.groups.start..wide);
-            // a unit for four groups
-            window.groups.end = window.groups.start + (wide - window.groups.start) / 4;
-            let area = Area {
-                geometry: &geometry,
-                window: &window,
-                splits,
-                lanes: self.lanes(&window),
-            };
-            self.push(to, stage, area, parameters);
-        }
-        if wide < window.groups.end {
-            let rest = part(wide..window.groups.end);
-            self.push(to, stage, self.area(&rest, splits), parameters);
-        }
-    }
-
     fn push(&self, to: &mut Vec<Dispatch>, stage: Stage, area: Area<'_>, parameters: Parameters) {
         let by = (self.limits, self.tuning);
         let pairs = self.pairs(stage, area.geometry.channels_per_group);
@@ -217,16 +197,14 @@ impl<'a> Planner<'a> {
 
     /// Whether two accesses of each tensor are in flight: of few tensors.
     fn pairs(&self, stage: Stage, channels: u64) -> Pairs {
-        let roles = stage.roles(self.needs);
-        let of_shape = || roles.iter().filter(|(role, _)| role.has_shape_of_x());
         let most = self.tuning.paired_tensors as usize;
-        let read = of_shape().filter(|(_, access)| *access == Access::Read);
+        let read = self.tensors(stage).filter(|access| *access == Access::Read);
         let shared = self.tuning.team == Team::Workgroup;
         // coefficients of four channels, twice as many of them, and what the activation takes, leave a GPU no registers
         let recomputes = self.needs.recomputes();
         let gathered = read.count();
         Pairs {
-            applied: of_shape().count() <= most && !(shared && channels > 1 && recomputes),
+            applied: self.tensors(stage).count() <= most && !(shared && channels > 1 && recomputes),
             summed: stage.sums_gradients()
                 && gathered <= most
                 && !(shared && (channels > 1 || gathered > 2 || recomputes)),
@@ -260,8 +238,10 @@ impl<'a> Planner<'a> {
         match self.geometry.walk {
             _ if !self.stores_by_units() => false,
             Walk::Rows | Walk::Quads => true,
-            Walk::Columns if self.is_wide() => true,
-            // down one column stores are slow, unless the cache holds the tensor
+            // down one column of several tensors, unless the cache holds them, a lane waits for memory
+            _ if self.needs.gradients().is_some() => {
+                self.bytes() <= self.tuning.fused_bytes.min(self.tuning.cache_bytes)
+            }
             _ => self.bytes() <= self.tuning.fused_bytes,
         }
     }
@@ -490,7 +470,7 @@ impl<'a> Planner<'a> {
             .div_ceil(column_splits)
             .next_multiple_of(tile_columns)
             .min(columns);
-        let mut split_rows = rows.div_ceil(row_splits);
+        let mut split_rows = rows.div_ceil(row_splits).min(self.most_rows(stage));
         // two columns a turn, and the last one apart
         let column_turns = split_columns.div_ceil(tile_columns) + 1;
         while split_rows > 1
@@ -547,14 +527,20 @@ impl<'a> Planner<'a> {
         let fused = stages.fused.filter(is_bindable);
         if let Some(fused) = fused.filter(|_| whole && self.fuses()) {
             for window in &windows {
-                self.gather(to, fused, window, self.splits(window), self.parameters);
+                let area = self.area(window, self.splits(window));
+                self.push(to, fused, area, self.parameters);
             }
             program.coefficients = 0;
             return Ok(program);
         }
-        if let Some(stage) = stages.whole.filter(is_bindable).filter(|_| whole) {
+        let is_short = |stage: &Stage| {
+            let few_pages = |window| self.parts(window, *stage).count() == 1;
+            whole && windows.iter().all(few_pages)
+        };
+        if let Some(stage) = stages.whole.filter(is_bindable).filter(is_short) {
             for window in &windows {
-                self.gather(to, stage, window, self.splits(window), self.parameters);
+                let area = self.area(window, self.splits(window));
+                self.push(to, stage, area, self.parameters);
             }
         } else {
             let in_parts = self.in_parts(stages, 0..self.geometry.groups)?;
@@ -570,7 +556,10 @@ impl<'a> Planner<'a> {
     /// Gather and finalize over some of the groups, whose partials fit into one binding.
     fn in_parts(&self, stages: Stages, groups: Range<u64>) -> Result<Program, PlanError> {
         let windows = self.geometry.windows(groups.clone(), self.window);
-        let splits: Vec<_> = windows.iter().map(|window| self.splits(window)).collect();
+        let splits: Vec<_> = windows
+            .iter()
+            .map(|window| self.parts(window, stages.gather))
+            .collect();
         let per_group = self.geometry.channels_per_group;
         let channels = (groups.end - groups.start) * per_group;
 
@@ -615,7 +604,12 @@ impl<'a> Planner<'a> {
                 first_split: first_split as u32,
                 ..parameters
             };
-            self.gather(&mut dispatches, stages.gather, window, splits, parameters);
+            self.push(
+                &mut dispatches,
+                stages.gather,
+                self.area(window, splits),
+                parameters,
+            );
         }
         let first = groups.start * per_group;
         let range = first..first + channels;

@@ -34,9 +34,6 @@ pub enum Input {
     ColumnsInference,
     /// Statistics and coefficients in one dispatch.
     ColumnsCoefficients,
-    /// Rows of whole pages, in one dispatch and with a stage of statistics.
-    Wide(Path),
-    WideOutlier,
     Quads(Path),
     /// Means a million apart from channel to channel.
     QuadsApart(Path),
@@ -359,7 +356,6 @@ impl Input {
         let single = |distribution| Problem::training(shape(7, 5, 279), distribution, 1);
         let columns = |distribution| Problem::training(shape(1213, 12, 1), distribution, 1);
         let quads = || Problem::usual(29, 8, 9);
-        let mut wide = Problem::usual(23, 1024, 1);
         match self {
             Self::Rows(path) => on(Problem::usual(7, 5, 279), path),
             Self::RowsSplitTeams => {
@@ -416,13 +412,6 @@ impl Input {
                 (Problem::usual(1213, 12, 1).tuned(tuning), bare().clone())
             }
             Self::ColumnsInference => on(Problem::usual(215, 236, 1).inference(), Split),
-            Self::Wide(path) => on(wide, path),
-            Self::WideOutlier => {
-                for value in &mut wide.x[..1024] {
-                    *value = 1e6;
-                }
-                on(wide, Whole)
-            }
             Self::Quads(path) => on(quads(), path),
             Self::QuadsApart(path) => {
                 let mut problem = quads();

@@ -1,8 +1,8 @@
 //! Edits of the statistics stage.
 
 use crate::inputs::Input::{
-    Columns, ColumnsFarOff, ColumnsOutlier, ColumnsSplitTeams, Rows, RowsFarOff, RowsOutlier, Wide,
-    WideOutlier, Windows,
+    Columns, ColumnsFarOff, ColumnsOutlier, ColumnsSplitTeams, Rows, RowsFarOff, RowsOutlier,
+    Windows,
 };
 use crate::inputs::Path::{Split, Whole, Workgroup};
 use crate::{assert_noticed, edit};
@@ -100,58 +100,6 @@ fn statistics_by_columns_matter() {
             ColumnsFarOff(Whole),
             "let center = tally.center;",
             "let center = frame;",
-        ),
-    ]);
-}
-
-#[test]
-fn page_strided_rows_matter() {
-    assert_noticed(&[
-        // four accesses to a lane
-        edit(Wide(Split), "/ UNITS_ACROSS * (3u * UNITS_ACROSS)", "* 0u"),
-        edit(
-            Wide(Split),
-            "load_x(at, i + 3u * APART)",
-            "load_x(at, i + 2u * APART)",
-        ),
-        edit(
-            Wide(Split),
-            "squares.d += vd * vd;",
-            "squares.d += vc * vc;",
-        ),
-        edit(Wide(Split), "sum.b += vb;", "sum.b += va;"),
-        edit(
-            Wide(Split),
-            "finish(work, group + APART, frame.b",
-            "finish(work, group, frame.b",
-        ),
-        edit(
-            Wide(Split),
-            "absorb(&c, frame.c, count,",
-            "absorb(&c, frame.c, count + 1u,",
-        ),
-        edit(WideOutlier, "median(first.a, middle.a, last.a)", "first.a"),
-        edit(Wide(Split), "if !work.valid", "if work.valid"),
-        edit(
-            Wide(Split),
-            "finish(work, group + 3u * APART, frame.d",
-            "finish(work, group + 2u * APART, frame.d",
-        ),
-        edit(
-            Wide(Whole),
-            "finalize(group + APART, frame.b",
-            "finalize(group, frame.b",
-        ),
-        edit(
-            Wide(Whole),
-            "frame.d, moments.d, true)",
-            "frame.d, moments.c, true)",
-        ),
-        edit(Wide(Whole), "store(at, i + 2u * APART, x2, c2);", ""),
-        edit(
-            Wide(Whole),
-            "store(at, i + 3u * APART, x3, c3);",
-            "store(at, i + 3u * APART, x3, c2);",
         ),
     ]);
 }

@@ -203,12 +203,20 @@ fn why(limits: &Limits, plan: &Plan, first: &DispatchInfo, roomy: Option<&Plan>)
             }
         )),
         "whole" => why.push(format!(
-            "{}. But storing down one column of more than {} is slow: the result is a dispatch of its own, along memory.",
+            "{}. But going down one column of more than {} twice is slow: the result is a dispatch of its own, along memory.",
             whole_channels(&tuning, plan, first),
-            bytes(tuning.fused_bytes)
+            bytes(match first.stage {
+                Stage::GradientCoefficients => tuning.fused_bytes.min(tuning.cache_bytes),
+                _ => tuning.fused_bytes,
+            })
         )),
         "split" if roomy_path.is_some_and(|roomy| roomy != "split") => why.push(format!(
             "No binding of {binding} has whole channels: what is gathered of each is merged from the windows'."
+        )),
+        "split" if keep_busy(&tuning, plan, first) && (first.walk, tuning.team) == (Walk::Columns, Team::Lane) => why.push(format!(
+            "There are channels enough to keep the adapter busy, but so many rows that one walk down them would touch more than \
+             {} pages of memory. Finalize merges the parts.",
+            tuning.walk_pages
         )),
         "split" if keep_busy(&tuning, plan, first) => why.push(
             "There are channels enough to keep the adapter busy, but more values in each than a lane should walk: drivers \
@@ -240,7 +248,6 @@ fn whole_channels(tuning: &Tuning, plan: &Plan, first: &DispatchInfo) -> &'stati
 fn keep_busy(tuning: &Tuning, plan: &Plan, first: &DispatchInfo) -> bool {
     let per_unit = match first.walk {
         Walk::Columns | Walk::Quads => first.width,
-        Walk::Wide => 4 * first.width,
         _ => 1,
     };
     let units = plan.shape().channels() / per_unit;
@@ -295,9 +302,6 @@ fn walk(first: &DispatchInfo, size: u64, tuning: &Tuning) -> Vec<String> {
         match first.walk {
             Walk::Rows => "A channel's values lie in rows: they are walked along memory.",
             Walk::Columns => "Channels lie side by side: a lane walks down the rows with one access of each.",
-            Walk::Wide => {
-                "Rows are multiples of 4 KiB apart: a lane walks four accesses of each, as rows share little of the cache."
-            }
             Walk::Quads => {
                 "A channel's rows are no multiple of 4 values, but four channels' planes are: they are walked together."
             }
@@ -425,8 +429,10 @@ mod tests {
         let long = training(&software(), "256x128x64x64", ChannelsFirst);
         says(&long, "split", "lane", "very long loops");
 
-        let last = training(&software(), "512x4092", ChannelsLast);
-        says(&last, "whole", "lane", "down one column");
+        let last = |sizes| training(&software(), sizes, ChannelsLast);
+        says(&last("512x4092"), "fused", "lane", "right after");
+        says(&last("512x40000"), "whole", "lane", "down one column");
+        says(&last("20000x1024"), "split", "lane", "1024 pages");
         says(
             &training(&software(), "9x12x7x7", ChannelsFirst),
             "split",
@@ -462,7 +468,7 @@ mod tests {
         says(&fused, "fused", "lane", "right after the first time");
         assert_eq!(fused.dispatches[0].stage, "backward/fused");
         says(
-            &backward("512x4092", Layout::ChannelsLast),
+            &backward("512x8188", Layout::ChannelsLast),
             "whole",
             "lane",
             "down one column",

@@ -142,7 +142,6 @@ fn apply(walk: Walk, needs: &Needs) -> &'static str {
         Walk::Quads if needs.gradients().is_some() => shader!("walk/quads_by_channel.wgsl"),
         Walk::Rows => shader!("walk/rows.wgsl"),
         Walk::Columns => shader!("walk/columns.wgsl"),
-        Walk::Wide => shader!("walk/wide_apply.wgsl"),
         Walk::Quads => shader!("walk/quads.wgsl"),
         Walk::Planes | Walk::Words => "",
     }
@@ -152,8 +151,7 @@ fn apply(walk: Walk, needs: &Needs) -> &'static str {
 fn elementwise(walk: Walk, needs: &Needs) -> Vec<&'static str> {
     match walk {
         Walk::Rows | Walk::Quads => vec![apply(walk, needs), shader!("walk/stage.wgsl")],
-        // what is wide is normalized by columns
-        Walk::Columns | Walk::Wide => vec![shader!("walk/stage_columns.wgsl")],
+        Walk::Columns => vec![shader!("walk/stage_columns.wgsl")],
         Walk::Planes => vec![shader!("walk/stage_planes.wgsl")],
         Walk::Words => vec![shader!("walk/stage_words.wgsl")],
     }
@@ -168,25 +166,16 @@ fn frame(walk: Walk) -> &'static str {
 }
 
 fn forward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs) {
-    let wide = kernel.walk == Walk::Wide;
     let gather: &[_] = match kernel.walk {
         Walk::Rows => &[frame(kernel.walk), shader!("forward/gather/rows.wgsl")],
         Walk::Columns => &[frame(kernel.walk), shader!("forward/gather/columns.wgsl")],
-        Walk::Wide => &[
-            shader!("walk/wide.wgsl"),
-            shader!("forward/wide/gather.wgsl"),
-        ],
         Walk::Quads => &[
             shader!("shared/quad_pairs.wgsl"),
             shader!("forward/gather/quads.wgsl"),
         ],
         Walk::Planes | Walk::Words => &[],
     };
-    let units = if wide {
-        shader!("forward/wide/finish.wgsl")
-    } else {
-        shader!("forward/gather_units.wgsl")
-    };
+    let units = shader!("forward/gather_units.wgsl");
     let moments = || {
         let mut moments = vec![shader!("forward/moments.wgsl")];
         moments.extend(combine(kernel, shader!("forward/subgroup_moments.wgsl")));
@@ -231,11 +220,7 @@ fn forward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs) 
             files.push(element);
             files.extend(gather);
             files.push(apply(kernel.walk, needs));
-            files.push(if wide {
-                shader!("forward/wide/fused.wgsl")
-            } else {
-                shader!("forward/fused.wgsl")
-            });
+            files.push(shader!("forward/fused.wgsl"));
         }
         Stage::Resident => {
             files.extend(moments());
@@ -310,7 +295,7 @@ fn backward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs)
             shader!("shared/quad_pairs.wgsl"),
             shader!("backward/gather/quads.wgsl"),
         ],
-        Walk::Wide | Walk::Planes | Walk::Words => &[],
+        Walk::Planes | Walk::Words => &[],
     };
     match kernel.stage {
         Stage::GradientSums | Stage::GradientCoefficients => {

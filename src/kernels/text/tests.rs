@@ -42,7 +42,6 @@ fn kernels(stages: &[Stage], element: Element) -> Vec<Kernel> {
         (Walk::Columns, 2, 2),
         (Walk::Columns, 4, 4),
         (Walk::Quads, 4, 4),
-        (Walk::Wide, 4, 4),
         (Walk::Planes, 4, 1),
         (Walk::Words, 1, 1),
         (Walk::Words, 2, 1),
@@ -101,7 +100,6 @@ fn kernels(stages: &[Stage], element: Element) -> Vec<Kernel> {
             && (!stage.is_resident() || matches!(kernel.walk, Walk::Rows | Walk::Columns))
             && (!stage.is_finalize()
                 || (kernel.walk, kernel.width) == (Walk::Rows, 1))
-            && (kernel.walk != Walk::Wide || (!stage.is_elementwise() && FORWARD.contains(&stage)))
             && (kernel.walk != Walk::Planes || stage.is_elementwise())
             && (kernel.combine == Combine::Lane || !stage.is_elementwise())
             && (kernel.width != 2 || half)
