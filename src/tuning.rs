@@ -82,8 +82,8 @@ pub struct Tuning {
     pub block: u32,
     /// Rows that a lane walks at least with one set of coefficients where the channels are contiguous.
     pub tile_rows: u32,
-    /// Bytes up to which a channels-last tensor is normalized in one dispatch that reads it twice. Its gradients are computed in
-    /// one up to `cache_bytes` at most.
+    /// Bytes up to which a channels-last tensor is normalized in one dispatch that reads it twice. Where that goes over more than
+    /// two tensors (with a residual, and backward), up to `cache_bytes` at most.
     pub fused_bytes: u64,
     /// Bytes up to which a channels-first tensor with few values of a channel in a row is normalized channel by channel (8x8),
     /// and has its gradients written so (7x7); larger ones go row by row. Only where a lane walks a unit. And see `fused_bytes`.

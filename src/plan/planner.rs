@@ -233,13 +233,13 @@ impl<'a> Planner<'a> {
         self.geometry.width >= self.needs.element.per_word()
     }
 
-    /// Whether such channels are also best gone over again right where they were gathered.
-    fn fuses(&self) -> bool {
+    /// Whether such channels are also best gone over again right where they were gathered, by this stage.
+    fn fuses(&self, stage: Stage) -> bool {
         match self.geometry.walk {
             _ if !self.stores_by_units() => false,
             Walk::Rows | Walk::Quads => true,
-            // down one column of several tensors, unless the cache holds them, a lane waits for memory
-            _ if self.needs.gradients().is_some() => {
+            // more tensors leave no strip of one in a processor's own cache until it is read again
+            _ if self.tensors(stage).count() > 2 => {
                 self.bytes() <= self.tuning.fused_bytes.min(self.tuning.cache_bytes)
             }
             _ => self.bytes() <= self.tuning.fused_bytes,
@@ -525,7 +525,7 @@ impl<'a> Planner<'a> {
             return Ok(program);
         }
         let fused = stages.fused.filter(is_bindable);
-        if let Some(fused) = fused.filter(|_| whole && self.fuses()) {
+        if let Some(fused) = fused.filter(|&stage| whole && self.fuses(stage)) {
             for window in &windows {
                 let area = self.area(window, self.splits(window));
                 self.push(to, fused, area, self.parameters);
