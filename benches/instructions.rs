@@ -10,35 +10,32 @@
 //! The copy is the fastest of the yardstick's, as in the command. valgrind's processor has AVX2 at most, so code for wider vectors
 //! is not what is counted. The default shapes take minutes.
 
+#[path = "common/layer.rs"]
+mod layer;
+#[path = "common/operation.rs"]
+mod operation;
 #[path = "common/tensors.rs"]
 mod tensors;
 
 use std::env;
-use std::fmt;
 use std::io;
 use std::path::Path;
 use std::process::{Command, ExitCode};
-use std::str::FromStr;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use rayon::prelude::*;
-use wgpu_batchnorm::yardstick::{CopyGeometry, CopyKernel};
-use wgpu_batchnorm::{
-    Backward, Buffers, DeviceLimits, Gpu, GpuOptions, Inference, Kernels, Limits, Packed, Plan,
-    Shape, ShapeError, Tensor, Training, wgpu,
-};
+use wgpu_batchnorm::yardstick::CopyGeometry;
+use wgpu_batchnorm::{DeviceLimits, Gpu, GpuOptions, Kernels, Shape, wgpu};
 
+use layer::Layer;
+use operation::{Operation, fastest_copy};
 use tensors::Tensors;
 
 /// Recordings of the two runs whose difference counts.
 const FEW: u64 = 2;
 const MORE: u64 = 12;
-const CHANNELS_LAST: &str = ":channels-last";
-/// Bytes that a copy reads and writes for each value.
-const COPY_BYTES: u64 = 8;
 
 /// Counts the instructions per value of the kernels on a software adapter.
 #[derive(Parser)]
@@ -68,84 +65,6 @@ struct Options {
     /// What `cargo bench` passes to every bench.
     #[arg(long, hide = true)]
     bench: bool,
-}
-
-/// A shape as it is asked for.
-#[derive(Clone)]
-struct Layer {
-    sizes: String,
-    channels_last: bool,
-    shape: Shape,
-}
-
-impl FromStr for Layer {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (sizes, channels_last) = match text.strip_suffix(CHANNELS_LAST) {
-            Some(sizes) => (sizes, true),
-            None => (text, false),
-        };
-        let numbers: Result<Vec<usize>, _> = sizes.split('x').map(str::parse).collect();
-        let numbers = numbers.map_err(|_| {
-            "sizes joined by x are needed, as in 8x64x56x56 or 8x56x56x64:channels-last".to_owned()
-        })?;
-        let shape = if channels_last {
-            Shape::channels_last(&numbers)
-        } else {
-            Shape::channels_first(&numbers)
-        };
-        let shape = shape.map_err(|error: ShapeError| error.to_string())?;
-        if shape.values_per_channel() < 2 || shape.channels() == 0 {
-            return Err("training needs two values of each channel".to_owned());
-        }
-        Ok(Self {
-            sizes: sizes.to_owned(),
-            channels_last: channels_last || numbers.len() == 2,
-            shape,
-        })
-    }
-}
-
-impl Layer {
-    fn layout(&self) -> &'static str {
-        if self.channels_last {
-            "channels-last"
-        } else {
-            "channels-first"
-        }
-    }
-}
-
-/// As it is read back.
-impl fmt::Display for Layer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let layout = if self.channels_last {
-            CHANNELS_LAST
-        } else {
-            ""
-        };
-        write!(f, "{}{layout}", self.sizes)
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Operation {
-    Copy,
-    Inference,
-    Training,
-    Backward,
-}
-
-impl Operation {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Copy => "copy",
-            Self::Inference => "inference",
-            Self::Training => "training",
-            Self::Backward => "backward",
-        }
-    }
 }
 
 /// What a run under valgrind came to.
@@ -262,29 +181,6 @@ fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// The geometry of the fastest copy of such a tensor, and its place among the candidates.
-fn fastest_copy(gpu: &Gpu, limits: &Limits, shape: Shape) -> Result<(usize, CopyGeometry)> {
-    let (x, y) = (gpu.zeros(shape.len(), "x")?, gpu.zeros(shape.len(), "y")?);
-    let mut fastest: Option<(Duration, usize, CopyGeometry)> = None;
-    let candidates = CopyGeometry::candidates(limits, shape.len());
-    for (index, geometry) in candidates.into_iter().enumerate() {
-        let copy = CopyKernel::new(gpu.device(), limits, geometry)
-            .bind(Tensor::whole(&x), Tensor::whole(&y))?;
-        // The first one compiles.
-        for round in 0..9 {
-            let start = Instant::now();
-            gpu.run("copy", |pass| (0..4).for_each(|_| copy.record(pass)));
-            gpu.wait()?;
-            let time = start.elapsed();
-            if round > 0 && fastest.is_none_or(|(least, ..)| time < least) {
-                fastest = Some((time, index, geometry));
-            }
-        }
-    }
-    let (_, index, geometry) = fastest.context("every device has candidates")?;
-    Ok((index, geometry))
-}
-
 /// Text on the left, numbers on the right.
 fn cells(row: impl IntoIterator<Item = String>) -> Vec<Cell> {
     let align = |(column, text): (usize, String)| {
@@ -393,51 +289,11 @@ fn record(
     geometry: usize,
     recordings: u64,
 ) -> Result<u64> {
-    let tensors = Tensors::new(gpu, shape);
-    let whole = Tensor::whole;
-    let run = |record: &dyn Fn(&mut wgpu::ComputePass<'_>)| {
-        gpu.run(operation.name(), |pass| {
-            (0..recordings).for_each(|_| record(pass));
-        });
-        gpu.wait()
-    };
     let kernels = Kernels::new(gpu.device());
-    let limits = kernels.limits();
-    let training = Training::default();
-    let (plan, step) = match operation {
-        Operation::Copy => {
-            let candidates = CopyGeometry::candidates(limits, shape.len());
-            let geometry = *candidates.get(geometry).context("no such geometry")?;
-            let copy = CopyKernel::new(gpu.device(), limits, geometry)
-                .bind(whole(&tensors.x), whole(&tensors.y))?;
-            run(&|pass| copy.record(pass))?;
-            return Ok(COPY_BYTES * shape.len());
-        }
-        Operation::Inference => {
-            let plan = Plan::inference(limits, shape, &Inference::default())?;
-            let step = plan.bind(&kernels, tensors.buffers())?;
-            (plan, step)
-        }
-        Operation::Training => {
-            let plan = Plan::training(limits, shape, &training)?;
-            let buffers = tensors.buffers().saved(whole(&tensors.saved));
-            let step = plan.bind(&kernels, buffers)?;
-            (plan, step)
-        }
-        Operation::Backward => {
-            let plan = Plan::backward(limits, shape, &Backward::from(&training))?;
-            let parameters = Packed::new(shape.channels()).parameters();
-            let grad_input = gpu.zeros(shape.len(), "grad_input")?;
-            let grad_parameters = gpu.zeros(parameters, "grad_parameters")?;
-            let buffers = Buffers::backward(whole(&tensors.x), whole(&tensors.y))
-                .parameters(whole(&tensors.parameters))
-                .saved(whole(&tensors.saved))
-                .grad_input(whole(&grad_input))
-                .grad_parameters(whole(&grad_parameters));
-            let step = plan.bind(&kernels, buffers)?;
-            (plan, step)
-        }
-    };
-    run(&|pass| step.record(pass))?;
-    Ok(plan.minimum_traffic())
+    let candidates = CopyGeometry::candidates(kernels.limits(), shape.len());
+    let geometry = *candidates.get(geometry).context("no such geometry")?;
+    let tensors = Tensors::new(gpu, shape);
+    let bound = operation.bind(gpu, &kernels, shape, &tensors, geometry)?;
+    bound.time(gpu, recordings)?;
+    Ok(bound.traffic)
 }

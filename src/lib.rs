@@ -201,18 +201,18 @@
 //!
 //! <!-- benches/peers/report -->
 //!
-//! On llvmpipe (LLVM 15.0.6, 256 bits), llvmpipe Mesa 25.0.7-2~bpo12+1 (LLVM 15.0.6), 2 threads, 2026-11-22:
+//! On llvmpipe (LLVM 15.0.6, 256 bits), llvmpipe Mesa 25.0.7-2~bpo12+1 (LLVM 15.0.6), 2 threads, 2026-11-23:
 //!
 //! | library | inference | training forward | forward + backward | error, training | error, inference |
 //! | --- | --- | --- | --- | --- | --- |
-//! | Burn | 8.8x to 72x | 13x to 69x | 12x to 54x | 1.98 | 1.7e-7 |
-//! | ONNX Runtime WebGPU | 19x to 53x | - | - | - | 1.7e-7 |
-//! | ONNX Runtime WebGPU, NCHW | 3.9x to 12x | - | - | - | 1.7e-7 |
-//! | TensorFlow.js WebGPU | 24x to 43x | 85x to 102x | 120x to 174x | 1.00 | 0.0550 |
-//! | PyTorch CPU | 0.74x to 1.4x | 0.70x to 3.7x | 0.60x to 3.1x | 11.5 | 10.0 |
-//! | ONNX Runtime CPU | 0.95x to 1.5x | 0.61x to 1.7x | - | 1.98 | 0.0550 |
+//! | Burn | 12x to 67x | 13x to 62x | 11x to 50x | 1.98 | 1.7e-7 |
+//! | ONNX Runtime WebGPU | 25x to 44x | - | - | - | 1.7e-7 |
+//! | ONNX Runtime WebGPU, NCHW | 3.5x to 11x | - | - | - | 1.7e-7 |
+//! | TensorFlow.js WebGPU | 26x to 45x | 82x to 104x | 121x to 166x | 1.00 | 0.0550 |
+//! | PyTorch CPU | 0.83x to 1.4x | 1.0x to 4.3x | 0.94x to 3.5x | 11.5 | 10.0 |
+//! | ONNX Runtime CPU | 0.82x to 1.8x | 0.93x to 2.1x | - | 1.98 | 0.0550 |
 //! | wgpu-batchnorm GPU | 1 | 1 | 1 | 3.6e-7 | 1.7e-7 |
-//! | wgpu-batchnorm CPU | 1 | 1 | 1 | 3.4e-7 | 1.5e-7 |
+//! | wgpu-batchnorm CPU | 1 | 1 | 1 | 7.2e-7 | 1.5e-7 |
 //! <!-- end -->
 //!
 //! # Examples

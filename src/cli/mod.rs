@@ -18,7 +18,7 @@ mod tunings;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -123,6 +123,12 @@ pub fn main() -> ExitCode {
 
 fn run(line: &CommandLine) -> Result<Verdict> {
     output::clean_up_when_stopped()?;
+    // This thread is one of the pool's: what it calls waits for no other to wake up, which small tensors would take longer for
+    // than for their values.
+    rayon::ThreadPoolBuilder::new()
+        .use_current_thread()
+        .build_global()
+        .context("no threads for the processor's path")?;
     let adapter = &line.adapter;
     match &line.command {
         None => bench::run(&line.bench, adapter),

@@ -10,7 +10,9 @@
 //!
 //! before residual and activation, so that a mean of a million with a deviation of a hundredth loses nothing. Only per block, not per value, is
 //! there f64. Blocks are cut by the shape alone: the same input gives the same bits on any number of threads, which
-//! are those of the rayon pool that the call is made in.
+//! are those of the rayon pool that the call is made in. A call from outside of the pool waits until one of its threads has
+//! woken up, which is much of the time where tensors are small: `rayon::ThreadPoolBuilder::use_current_thread` makes the
+//! caller's thread one of them.
 //!
 //! Vectors are those that the processor is found to have, AVX2 among them. They change the speed and not a bit: values go
 //! to the same eight lanes everywhere, and no two operations are fused.

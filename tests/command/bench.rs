@@ -180,7 +180,7 @@ fn bench_sweeps_the_gradients_of_halves_by_size() {
     let files = ["--json", path_text(&json), "--html", path_text(&page)];
     let (out, _) = exits(&command(&[&arguments[..], &files].concat()), 0);
     assert!(
-        out.contains("32 KiB") && out.contains("1 of 1 results"),
+        out.contains("98 KiB") && out.contains("1 of 1 results"),
         "{out}"
     );
     let page = std::fs::read_to_string(page).expect("written");
@@ -229,7 +229,7 @@ fn bench_writes_a_page_and_a_table_that_stand_alone() {
         path_text(&json),
     ]);
     assert!(
-        out.contains("Milliseconds by tensor size") && out.contains("64 KiB"),
+        out.contains("Milliseconds by tensor size") && out.contains("196 KiB"),
         "{out}"
     );
 
@@ -265,7 +265,7 @@ fn bench_writes_a_page_and_a_table_that_stand_alone() {
 
     let report = read_json(&json);
     let points = report["size_sweep"]["points"].as_array().expect("points");
-    assert_eq!(points[0]["bytes"], 64 << 10);
+    assert_eq!(points[0]["bytes"], 196 << 10);
     for point in points {
         assert_eq!(point["operation"], "training");
         assert!(

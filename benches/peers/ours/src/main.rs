@@ -40,7 +40,12 @@ fn main() -> ExitCode {
     let variant = std::env::args().nth(1);
     let served = match variant.as_deref() {
         Some("gpu") => gpu::Adapter::new().and_then(|gpu| protocol::serve(&gpu).map_err(text)),
-        Some("cpu") => protocol::serve(&processor::Processor).map_err(text),
+        // The calling thread is one of the pool's, as with OpenMP: no call waits for another to wake up.
+        Some("cpu") => rayon::ThreadPoolBuilder::new()
+            .use_current_thread()
+            .build_global()
+            .map_err(text)
+            .and_then(|()| protocol::serve(&processor::Processor).map_err(text)),
         _ => Err("usage: run gpu|cpu".into()),
     };
     match served {

@@ -1,0 +1,123 @@
+//! What benches set beside the copy kernel.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use wgpu_batchnorm::yardstick::{CopyGeometry, CopyKernel};
+use wgpu_batchnorm::{
+    Backward, Buffers, Gpu, Inference, Kernels, Limits, Packed, Plan, Shape, Tensor, Training, wgpu,
+};
+
+use crate::tensors::Tensors;
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Operation {
+    Copy,
+    Inference,
+    Training,
+    Backward,
+}
+
+/// An operation on tensors of a shape.
+pub struct Bound {
+    record: Box<dyn Fn(&mut wgpu::ComputePass<'_>)>,
+    /// Bytes of the least traffic of one recording.
+    pub traffic: u64,
+}
+
+impl Operation {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Copy => "copy",
+            Self::Inference => "inference",
+            Self::Training => "training",
+            Self::Backward => "backward",
+        }
+    }
+
+    /// Binds it to these tensors. Inputs are x, and y as the gradient of the output; the copy is that of a geometry.
+    pub fn bind(
+        self,
+        gpu: &Gpu,
+        kernels: &Kernels,
+        shape: Shape,
+        tensors: &Tensors,
+        geometry: CopyGeometry,
+    ) -> Result<Bound> {
+        let whole = Tensor::whole;
+        let limits = kernels.limits();
+        let training = Training::default();
+        let (plan, step) = match self {
+            Self::Copy => {
+                let copy = CopyKernel::new(gpu.device(), limits, geometry)
+                    .bind(whole(&tensors.x), whole(&tensors.y))?;
+                return Ok(Bound {
+                    record: Box::new(move |pass| copy.record(pass)),
+                    // what it reads, and what it writes
+                    traffic: 2 * tensors.x.size(),
+                });
+            }
+            Self::Inference => {
+                let plan = Plan::inference(limits, shape, &Inference::default())?;
+                let step = plan.bind(kernels, tensors.buffers())?;
+                (plan, step)
+            }
+            Self::Training => {
+                let plan = Plan::training(limits, shape, &training)?;
+                let buffers = tensors.buffers().saved(whole(&tensors.saved));
+                let step = plan.bind(kernels, buffers)?;
+                (plan, step)
+            }
+            Self::Backward => {
+                let plan = Plan::backward(limits, shape, &Backward::from(&training))?;
+                let parameters = Packed::new(shape.channels()).parameters();
+                let grad_input = gpu.zeros(shape.len(), "grad_input")?;
+                let grad_parameters = gpu.zeros(parameters, "grad_parameters")?;
+                let buffers = Buffers::backward(whole(&tensors.x), whole(&tensors.y))
+                    .parameters(whole(&tensors.parameters))
+                    .saved(whole(&tensors.saved))
+                    .grad_input(whole(&grad_input))
+                    .grad_parameters(whole(&grad_parameters));
+                let step = plan.bind(kernels, buffers)?;
+                (plan, step)
+            }
+        };
+        Ok(Bound {
+            traffic: plan.minimum_traffic(),
+            record: Box::new(move |pass| step.record(pass)),
+        })
+    }
+}
+
+impl Bound {
+    /// The time of so many recordings in one pass, from submission to completion.
+    pub fn time(&self, gpu: &Gpu, recordings: u64) -> Result<Duration> {
+        let start = Instant::now();
+        gpu.run("bench", |pass| {
+            (0..recordings).for_each(|_| (self.record)(pass));
+        });
+        gpu.wait()?;
+        Ok(start.elapsed())
+    }
+}
+
+/// The geometry of the fastest copy of such a tensor, and its place among the candidates.
+pub fn fastest_copy(gpu: &Gpu, limits: &Limits, shape: Shape) -> Result<(usize, CopyGeometry)> {
+    let tensors = Tensors::new(gpu, shape);
+    let kernels = Kernels::new(gpu.device());
+    let mut fastest: Option<(Duration, usize, CopyGeometry)> = None;
+    let candidates = CopyGeometry::candidates(limits, shape.len());
+    for (index, geometry) in candidates.into_iter().enumerate() {
+        let copy = Operation::Copy.bind(gpu, &kernels, shape, &tensors, geometry)?;
+        // The first one compiles.
+        for round in 0..9 {
+            let time = copy.time(gpu, 4)?;
+            if round > 0 && fastest.is_none_or(|(least, ..)| time < least) {
+                fastest = Some((time, index, geometry));
+            }
+        }
+    }
+    let (_, index, geometry) = fastest.context("every device has candidates")?;
+    Ok((index, geometry))
+}
