@@ -205,12 +205,12 @@
 //!
 //! | library | inference | training forward | forward + backward | error, training | error, inference |
 //! | --- | --- | --- | --- | --- | --- |
-//! | Burn | 12x to 67x | 13x to 62x | 11x to 50x | 1.98 | 1.7e-7 |
-//! | ONNX Runtime WebGPU | 25x to 44x | - | - | - | 1.7e-7 |
-//! | ONNX Runtime WebGPU, NCHW | 3.5x to 11x | - | - | - | 1.7e-7 |
-//! | TensorFlow.js WebGPU | 26x to 45x | 82x to 104x | 121x to 166x | 1.00 | 0.0550 |
-//! | PyTorch CPU | 0.83x to 1.4x | 1.0x to 4.3x | 0.94x to 3.5x | 11.5 | 10.0 |
-//! | ONNX Runtime CPU | 0.82x to 1.8x | 0.93x to 2.1x | - | 1.98 | 0.0550 |
+//! | Burn | 11x to 64x | 12x to 64x | 11x to 54x | 1.98 | 1.7e-7 |
+//! | ONNX Runtime WebGPU | 23x to 46x | - | - | - | 1.7e-7 |
+//! | ONNX Runtime WebGPU, NCHW | 3.8x to 11x | - | - | - | 1.7e-7 |
+//! | TensorFlow.js WebGPU | 26x to 41x | 80x to 101x | 117x to 170x | 1.00 | 0.0550 |
+//! | PyTorch CPU | 0.89x to 1.4x | 1.1x to 4.7x | 1.0x to 2.7x | 11.5 | 10.0 |
+//! | ONNX Runtime CPU | 0.91x to 1.9x | 1.2x to 2.1x | - | 1.98 | 0.0550 |
 //! | wgpu-batchnorm GPU | 1 | 1 | 1 | 3.6e-7 | 1.7e-7 |
 //! | wgpu-batchnorm CPU | 1 | 1 | 1 | 7.2e-7 | 1.5e-7 |
 //! <!-- end -->
