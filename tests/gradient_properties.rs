@@ -396,12 +396,13 @@ fn all_branches() -> Branches {
         }
     }
     all.extend(each("GradientInput by Planes", &elements));
+    all.extend(each("GradientInput by Runs", &elements));
     for derivative in ["Input", "Output", "Mask"] {
         let from = format!("from {derivative}");
         for walk in ["Rows", "Columns", "Quads"] {
             all.extend(each(&format!("GradientFused by {walk}"), &[&from]));
         }
-        for walk in ["Planes", "Words"] {
+        for walk in ["Planes", "Runs", "Words"] {
             all.extend(each(&format!("GradientInput by {walk}"), &[&from, "adds"]));
         }
         for stage in ["GradientSums", "GradientInput"] {

@@ -262,6 +262,9 @@ fn all_branches() -> Branches {
     for stage in ["Normalize", "NormalizeGiven"] {
         let name = format!("{stage} by Planes");
         all.extend(each(&name, &["Lane", "a window", "a folded grid"]));
+        let name = format!("{stage} by Runs");
+        let branches = ["Lane", "width 1", "width 4", "a window", "a folded grid"];
+        all.extend(each(&name, &branches));
     }
     all.extend(each("Finalize by Rows", &combines));
     // single values where tensors are not aligned or do not divide by four, else vec4

@@ -17,6 +17,8 @@ pub enum Walk {
     Quads,
     /// A unit is rows that go through all channels (normalizing short runs on software adapters).
     Planes,
+    /// A unit is rows of one channel after another, as they lie in memory (normalizing on software adapters).
+    Runs,
     /// A unit is words one after another, wherever channels start (halves with an odd number in a row; masks).
     Words,
 }
@@ -29,6 +31,7 @@ impl Walk {
             Self::Columns => "columns",
             Self::Quads => "quads",
             Self::Planes => "planes",
+            Self::Runs => "runs",
             Self::Words => "words",
         }
     }

@@ -212,7 +212,7 @@ pub(super) fn dispatches<'a>(
     let accesses = splits.split_rows.div_ceil(lanes.team_rows)
         * splits.split_columns.div_ceil(lanes.team_columns);
     let (walked, per_channel) = match geometry.walk {
-        Walk::Rows => (accesses, geometry.width),
+        Walk::Rows | Walk::Runs => (accesses, geometry.width),
         Walk::Columns | Walk::Planes | Walk::Words => (accesses, 1),
         Walk::Quads => (splits.split_rows, splits.split_columns),
     };
@@ -250,7 +250,7 @@ pub(super) fn dispatches<'a>(
         ..parameters
     };
     let values = window.values.clone();
-    let (len, channels) = extent(&area, parameters.inner);
+    let (len, channels) = extent(&area, &parameters);
     let workgroups = units.div_ceil(lanes.units_across);
     let most = u64::from(limits.workgroups_per_dimension);
     // whole squares first, so that no folded grid reaches into the next dispatch's workgroups
@@ -280,20 +280,22 @@ pub(super) fn dispatches<'a>(
         })
 }
 
-/// The values of an area, and the channels that it goes through at most; `inner` values of a channel are in a row.
-fn extent(area: &Area<'_>, inner: u32) -> (u64, u64) {
+/// The values of an area, and the channels that it goes through at most.
+fn extent(area: &Area<'_>, parameters: &Parameters) -> (u64, u64) {
+    let inner = u64::from(parameters.inner);
     let (geometry, window) = (area.geometry, area.window);
     let groups = window.groups.end - window.groups.start;
     let columns = window.columns.end - window.columns.start;
     let len = window.len(geometry);
     match geometry.walk {
+        Walk::Runs => (len, u64::from(parameters.channels)),
         // the columns of one group go through the channels
-        Walk::Planes => (len, columns * geometry.width / u64::from(inner)),
+        Walk::Planes => (len, columns * geometry.width / inner),
         Walk::Columns => (len, groups * columns * geometry.width),
         // words reach over the ends of rows, and the last one over the end of the window
         Walk::Words => {
             let len = window.values.end - window.values.start;
-            (len, len.div_ceil(u64::from(inner)))
+            (len, len.div_ceil(inner))
         }
         Walk::Rows | Walk::Quads => (len, groups * geometry.channels_per_group),
     }

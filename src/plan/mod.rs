@@ -914,7 +914,13 @@ mod tests {
         ] {
             assert!(seen.iter().any(|(found, _)| *found == stage), "{stage:?}");
         }
-        for walk in [Walk::Rows, Walk::Columns, Walk::Quads, Walk::Planes] {
+        for walk in [
+            Walk::Rows,
+            Walk::Columns,
+            Walk::Quads,
+            Walk::Planes,
+            Walk::Runs,
+        ] {
             assert!(seen.iter().any(|(_, found)| *found == walk), "{walk:?}");
         }
     }

@@ -18,8 +18,11 @@ const MOST_BINDINGS: usize = 8;
 /// Values that have their bits in one word of a mask.
 pub(crate) const MASK_WORD: u64 = 32;
 
-/// Accesses in a row of a channel up to which its runs are short: 256 bytes, four cache lines.
+/// Accesses in a row of a channel below which it is short: 256 bytes, four cache lines.
 const SHORT_RUN: u64 = 16;
+
+/// Accesses in a row of a channel from which it is long: 16 KiB, four pages.
+const LONG_RUN: u64 = 1024;
 
 /// Bytes of a page of memory.
 const PAGE: u64 = 4096;
@@ -286,7 +289,9 @@ impl<'a> Planner<'a> {
             return self.by_words(to, stage);
         }
         for window in &self.all() {
-            if self.has_short_runs() {
+            if self.has_runs(window) {
+                self.normalize_runs(to, stage, window);
+            } else if self.has_short_runs() {
                 self.normalize_planes(to, stage, window);
             } else if self.geometry.walk == Walk::Columns {
                 self.normalize_columns(to, stage, window);
@@ -378,10 +383,10 @@ impl<'a> Planner<'a> {
     /// Whether a channel's runs are so short, in a tensor so large, that walking one channel from row to row is slow.
     fn has_short_runs(&self) -> bool {
         let short = match self.geometry.walk {
-            Walk::Rows => self.geometry.width == 4 && self.geometry.columns <= SHORT_RUN,
+            Walk::Rows => self.geometry.width == 4 && self.geometry.columns < SHORT_RUN,
             // forward a lane goes through the four channels of a quad without a break
             Walk::Quads => {
-                self.needs.gradients().is_some() && self.geometry.columns <= 4 * SHORT_RUN
+                self.needs.gradients().is_some() && self.geometry.columns < 4 * SHORT_RUN
             }
             _ => false,
         };
@@ -389,6 +394,54 @@ impl<'a> Planner<'a> {
             && self.tuning.team == Team::Lane
             && self.geometry.rows > 1
             && self.bytes() > self.tuning.cache_bytes
+    }
+
+    /// Whether rows are so short that walking one channel's is slow, but long enough to be worth coefficients of their own.
+    fn has_runs(&self, window: &Window) -> bool {
+        let columns = self.geometry.columns;
+        let short =
+            columns < SHORT_RUN || columns == SHORT_RUN && self.bytes() <= self.tuning.cache_bytes;
+        self.geometry.walk == Walk::Rows
+            && !short
+            && columns < LONG_RUN
+            && self.tuning.team == Team::Lane
+            && window.groups == (0..self.geometry.groups)
+            && window.columns == (0..columns)
+    }
+
+    /// Rows one after another, whose channels follow each other.
+    fn normalize_runs(&self, to: &mut Vec<Dispatch>, stage: Stage, window: &Window) {
+        let columns = self.geometry.columns;
+        let runs = (window.rows.end - window.rows.start) * self.geometry.groups;
+        let geometry = Geometry {
+            walk: Walk::Runs,
+            rows: runs,
+            groups: 1,
+            row_stride: columns,
+            group_stride: 0,
+            ..self.geometry
+        };
+        let window = Window {
+            rows: 0..runs,
+            groups: 0..1,
+            ..window.clone()
+        };
+        let lanes = Lanes::for_tensor(self.tuning, &geometry, &window);
+        let workgroups = window.len(&geometry) / (4 * u64::from(self.tuning.values_per_workgroup));
+        let most = 8 * u64::from(self.tuning.workgroups);
+        let longest = MOST_TURNS / (columns + 2);
+        let wanted = (workgroups.clamp(1, most) * lanes.units_across).max(runs.div_ceil(longest));
+        let area = Area {
+            geometry: &geometry,
+            window: &window,
+            splits: Splits::new(runs, 1, wanted).with_all_columns(columns),
+            lanes,
+        };
+        let parameters = Parameters {
+            channels: self.shape.channels() as u32,
+            ..self.parameters
+        };
+        self.push(to, stage, area, parameters);
     }
 
     /// Rows that go through all channels are the columns of one group.

@@ -143,7 +143,7 @@ pub fn sizes() -> impl Strategy<Value = (u64, u64, u64)> {
         // short rows of vec4
         2 => (2u64..60, 1u64..9, (1u64..17).prop_map(|fours| 4 * fours)),
         // odd planes of channels in fours
-        3 => (1u64..60, (1u64..5).prop_map(|fours| 4 * fours), (0u64..13).prop_map(|n| 2 * n + 3)),
+        4 => (1u64..60, (1u64..5).prop_map(|fours| 4 * fours), (0u64..13).prop_map(|n| 2 * n + 3)),
         // nothing
         1 => select(vec![(0u64, 3u64, 5u64), (2, 3, 0), (0, 8, 1), (4, 0, 2)]),
         // one value

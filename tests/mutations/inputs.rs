@@ -26,7 +26,10 @@ pub enum Input {
     /// Outliers where frames come from, held in registers.
     RowsBadFrame,
     RowsLong(Path),
+    /// Rows that are walked channel by channel.
     RowsInference,
+    /// Rows one after another.
+    RunsInference,
     RowsUnaligned,
     Columns(Path),
     ColumnsFarOff(Path),
@@ -378,7 +381,9 @@ impl Input {
                 problem.tuning = problem.tuning.map(|tuning| Tuning { block: 1, ..tuning });
                 (problem, device)
             }
-            Self::RowsInference => on(Problem::usual(7, 5, 284).inference(), Whole),
+            Self::RowsInference => on(Problem::usual(7, 5, 4100).inference(), Whole),
+            // six rows of five channels to a lane
+            Self::RunsInference => on(Problem::usual(9, 5, 284).inference(), Whole),
             Self::RowsUnaligned => {
                 let placement = Placement {
                     x: 4,

@@ -2,6 +2,7 @@
 
 use crate::inputs::Input::{
     Columns, ColumnsInference, QuadsInference, Rows, RowsFarOff, RowsInference, RowsOutlier,
+    RunsInference,
 };
 use crate::inputs::Path::{Split, Whole};
 use crate::{assert_noticed, edit};
@@ -44,6 +45,11 @@ fn normalize_matters() {
         ),
         edit(RowsInference, "channel_of(work.group)", "channel_of(0u)"),
         edit(QuadsInference, "channel_of(work.group)", "channel_of(0u)"),
+        // row after row
+        edit(RunsInference, "channel_of(group)", "channel_of(0u)"),
+        edit(RunsInference, "work.row % params.channels", "0u"),
+        edit(RunsInference, "group + 1u == params.channels", "false"),
+        edit(RunsInference, "row + 1u;", "row;"),
         // by rows: the second of two accesses, the last of an odd number
         edit(RowsOutlier(Whole), "store(at, i + step, b, c);", ""),
         edit(RowsInference, "if i < end {", "if i + step < end {"),

@@ -34,7 +34,7 @@ pub(super) fn coefficients(kernel: &Kernel, needs: &Needs, slot: Option<(usize, 
             "fn blend(a: Channel, b: Channel, of_b: B) -> Coefficients {{ return Coefficients({}); }}\n",
             each(&|name| format!("select(V(a.{name}), V(b.{name}), of_b)")),
         ),
-        Walk::Rows | Walk::Columns => format!(
+        Walk::Rows | Walk::Columns | Walk::Runs => format!(
             "fn spread(c: Channel) -> Coefficients {{ return Coefficients({}); }}\n",
             each(&|name| format!("V(c.{name})")),
         ),

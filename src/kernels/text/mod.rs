@@ -140,7 +140,7 @@ fn activation(activation: Activation) -> &'static [&'static str] {
 fn apply(walk: Walk, needs: &Needs) -> &'static str {
     match walk {
         Walk::Quads if needs.gradients().is_some() => shader!("walk/quads_by_channel.wgsl"),
-        Walk::Rows => shader!("walk/rows.wgsl"),
+        Walk::Rows | Walk::Runs => shader!("walk/rows.wgsl"),
         Walk::Columns => shader!("walk/columns.wgsl"),
         Walk::Quads => shader!("walk/quads.wgsl"),
         Walk::Planes | Walk::Words => "",
@@ -152,6 +152,7 @@ fn elementwise(walk: Walk, needs: &Needs) -> Vec<&'static str> {
     match walk {
         Walk::Rows | Walk::Quads => vec![apply(walk, needs), shader!("walk/stage.wgsl")],
         Walk::Columns => vec![shader!("walk/stage_columns.wgsl")],
+        Walk::Runs => vec![apply(walk, needs), shader!("walk/stage_runs.wgsl")],
         Walk::Planes => vec![shader!("walk/stage_planes.wgsl")],
         Walk::Words => vec![shader!("walk/stage_words.wgsl")],
     }
@@ -173,7 +174,7 @@ fn forward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs) 
             shader!("shared/quad_pairs.wgsl"),
             shader!("forward/gather/quads.wgsl"),
         ],
-        Walk::Planes | Walk::Words => &[],
+        Walk::Planes | Walk::Runs | Walk::Words => &[],
     };
     let units = shader!("forward/gather_units.wgsl");
     let moments = || {
@@ -295,7 +296,7 @@ fn backward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs)
             shader!("shared/quad_pairs.wgsl"),
             shader!("backward/gather/quads.wgsl"),
         ],
-        Walk::Planes | Walk::Words => &[],
+        Walk::Planes | Walk::Runs | Walk::Words => &[],
     };
     match kernel.stage {
         Stage::GradientSums | Stage::GradientCoefficients => {

@@ -43,6 +43,9 @@ fn kernels(stages: &[Stage], element: Element) -> Vec<Kernel> {
         (Walk::Columns, 4, 4),
         (Walk::Quads, 4, 4),
         (Walk::Planes, 4, 1),
+        (Walk::Runs, 1, 1),
+        (Walk::Runs, 2, 1),
+        (Walk::Runs, 4, 1),
         (Walk::Words, 1, 1),
         (Walk::Words, 2, 1),
         (Walk::Words, 4, 1),
@@ -100,7 +103,7 @@ fn kernels(stages: &[Stage], element: Element) -> Vec<Kernel> {
             && (!stage.is_resident() || matches!(kernel.walk, Walk::Rows | Walk::Columns))
             && (!stage.is_finalize()
                 || (kernel.walk, kernel.width) == (Walk::Rows, 1))
-            && (kernel.walk != Walk::Planes || stage.is_elementwise())
+            && (!matches!(kernel.walk, Walk::Planes | Walk::Runs) || stage.is_elementwise())
             && (kernel.combine == Combine::Lane || !stage.is_elementwise())
             && (kernel.width != 2 || half)
             // what is written is written in whole words
