@@ -88,6 +88,10 @@ pub struct Tuning {
     /// Bytes up to which a channels-first tensor with few values of a channel in a row is normalized channel by channel (8x8),
     /// and has its gradients written so (7x7); larger ones go row by row. Only where a lane walks a unit. And see `fused_bytes`.
     pub cache_bytes: u64,
+    /// Bytes of a channel's row (its values in one sample of a channels-first tensor) below which a lane that normalizes goes on
+    /// to the next channel's row, as they lie in memory, and not to the same channel's next. Rows of less than 256 bytes are
+    /// no such: see `cache_bytes`. Only where a lane walks a unit.
+    pub run_bytes: u64,
     /// Pages of 4 KiB, those of all tensors together, that a lane touches on one walk down a channels-last tensor, unless one
     /// dispatch does all: as many as a processor has translations of addresses at hand. Only where a lane walks a unit.
     pub walk_pages: u32,
@@ -128,6 +132,7 @@ impl Tuning {
                 tile_rows: 256,
                 fused_bytes: 64 << 20,
                 cache_bytes: 8 << 20,
+                run_bytes: 16 << 10,
                 walk_pages: 1024,
                 resident_accesses: 0,
                 resident_workgroups: 1,
@@ -148,6 +153,7 @@ impl Tuning {
                 // coefficients of four channels, and too few lanes fit onto a GPU with them.
                 fused_bytes: 0,
                 cache_bytes: u64::MAX,
+                run_bytes: 0,
                 walk_pages: MOST,
                 // Of 16 vec4, AMD's compiler makes 96 to 128 vector registers in either direction and no spill: 12 to 16
                 // waves of 32 lanes on a SIMD of RDNA3, 8 to 10 on RDNA2, 2 waves of 64 on GCN. That is two workgroups

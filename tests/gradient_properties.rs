@@ -308,7 +308,7 @@ fn aimed(left: &Branches) -> Vec<Case> {
     for small in [false, true] {
         let mut runner = runner(6 + u8::from(small), 0);
         let strategy = case(small);
-        for _ in 0..4000 {
+        for _ in 0..8000 {
             let tree = strategy.new_tree(&mut runner).expect("nothing is filtered");
             let mut case = tree.current();
             (case.memory.pooled, case.memory.offset) = (false, 0);

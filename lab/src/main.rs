@@ -10,6 +10,8 @@ mod adapter;
 #[path = "../../src/cli/output/mod.rs"]
 mod output;
 mod store;
+#[path = "../../src/temporary.rs"]
+mod temporary;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

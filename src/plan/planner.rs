@@ -21,9 +21,6 @@ pub(crate) const MASK_WORD: u64 = 32;
 /// Accesses in a row of a channel below which it is short: 256 bytes, four cache lines.
 const SHORT_RUN: u64 = 16;
 
-/// Accesses in a row of a channel from which it is long: 16 KiB, four pages.
-const LONG_RUN: u64 = 1024;
-
 /// Bytes of a page of memory.
 const PAGE: u64 = 4096;
 
@@ -403,7 +400,8 @@ impl<'a> Planner<'a> {
             columns < SHORT_RUN || columns == SHORT_RUN && self.bytes() <= self.tuning.cache_bytes;
         self.geometry.walk == Walk::Rows
             && !short
-            && columns < LONG_RUN
+            && columns * self.geometry.width * self.needs.element.bytes() < self.tuning.run_bytes
+            && columns + 2 <= MOST_TURNS
             && self.tuning.team == Team::Lane
             && window.groups == (0..self.geometry.groups)
             && window.columns == (0..columns)
@@ -429,6 +427,7 @@ impl<'a> Planner<'a> {
         let lanes = Lanes::for_tensor(self.tuning, &geometry, &window);
         let workgroups = window.len(&geometry) / (4 * u64::from(self.tuning.values_per_workgroup));
         let most = 8 * u64::from(self.tuning.workgroups);
+        // of one row at least: longer ones are no runs
         let longest = MOST_TURNS / (columns + 2);
         let wanted = (workgroups.clamp(1, most) * lanes.units_across).max(runs.div_ceil(longest));
         let area = Area {

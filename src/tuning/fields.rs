@@ -89,6 +89,7 @@ fields! {
     // thresholds: never and always
     fused_bytes: |_, _: &Limits| [0, u64::MAX],
     cache_bytes: |_, _: &Limits| [0, u64::MAX],
+    run_bytes: |_, _: &Limits| [0, 4 << 10, 16 << 10, u64::MAX],
     walk_pages: |value, _: &Limits| scaled(value),
     resident_accesses: |_, _: &Limits| [0, 4, 8, MOST_ACCESSES],
     resident_workgroups: |value, _: &Limits| scaled(value),

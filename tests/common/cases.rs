@@ -160,7 +160,11 @@ pub fn tuning() -> impl Strategy<Value = Option<Tuning>> {
         select(vec![1u32, 5, 16, 64]),
         select(vec![1u32, 8, 256]),
         select(vec![0u64, 1 << 20]),
-        (select(vec![0u64, u64::MAX]), select(vec![1u32, 3, 1024])),
+        (
+            select(vec![0u64, u64::MAX]),
+            select(vec![0u64, u64::MAX]),
+            select(vec![1u32, 3, 1024]),
+        ),
         (
             select(vec![0u32, 3, 16, 16]),
             select(vec![1u32, 300]),
@@ -176,7 +180,7 @@ pub fn tuning() -> impl Strategy<Value = Option<Tuning>> {
                 block,
                 tile_rows,
                 fused_bytes,
-                (cache_bytes, walk_pages),
+                (cache_bytes, run_bytes, walk_pages),
                 (resident_accesses, resident_workgroups, paired_tensors),
             )| Tuning {
                 workgroup_size: size,
@@ -187,6 +191,7 @@ pub fn tuning() -> impl Strategy<Value = Option<Tuning>> {
                 tile_rows,
                 fused_bytes,
                 cache_bytes,
+                run_bytes,
                 walk_pages,
                 resident_accesses,
                 resident_workgroups,
