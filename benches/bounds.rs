@@ -10,40 +10,90 @@
 mod layer;
 #[path = "common/operation.rs"]
 mod operation;
+#[path = "common/table.rs"]
+mod table;
 #[path = "common/tensors.rs"]
 mod tensors;
 
+use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Parser;
-use comfy_table::{Cell, CellAlignment, Table, presets};
 use wgpu_batchnorm::{DeviceLimits, Gpu, GpuOptions, Kernels};
 
 use layer::Layer;
 use operation::{Operation, fastest_copy};
 use tensors::Tensors;
 
-/// What is computed of the values, and what stands there instead: so much that no load can be left out.
-const ARITHMETIC: &[(&str, &str)] = &[
+/// The text of a shader.
+macro_rules! shader {
+    ($path:literal) => {
+        include_str!(concat!("../shaders/", $path))
+    };
+}
+
+/// What is computed of the values, in which files, and what stands there instead: so much that no load can be left out.
+const ARITHMETIC: &[(&[&str], &str, &str)] = &[
     // statistics: sums of squares and deviations, and of which channel an access is
-    (") - center;", ");"),
-    ("squares += a * a + b * b;", ""),
-    ("squares += (a * a + b * b) + (c * c + d * d);", ""),
-    ("select(V(0.0), a - own, FIRST < vec4(left))", "a"),
-    ("select(V(0.0), b - own, SECOND < vec4(left))", "b"),
-    ("channel.squares += own_a * own_a + own_b * own_b;", ""),
+    (
+        &[
+            shader!("forward/gather/rows.wgsl"),
+            shader!("forward/gather/columns.wgsl"),
+        ],
+        ") - center;",
+        ");",
+    ),
+    (
+        &[shader!("forward/gather/rows.wgsl")],
+        "squares += a * a + b * b;",
+        "",
+    ),
+    (
+        &[shader!("forward/gather/columns.wgsl")],
+        "squares += (a * a + b * b) + (c * c + d * d);",
+        "",
+    ),
+    (
+        &[shader!("forward/gather/quads.wgsl")],
+        "select(V(0.0), a - own, FIRST < vec4(left))",
+        "a",
+    ),
+    (
+        &[shader!("forward/gather/quads.wgsl")],
+        "select(V(0.0), b - own, SECOND < vec4(left))",
+        "b",
+    ),
+    (
+        &[shader!("forward/gather/quads.wgsl")],
+        "channel.squares += own_a * own_a + own_b * own_b;",
+        "",
+    ),
     // normalize
-    ("(loaded.x - c.mean) * c.scale + c.shift", "loaded.x"),
+    (
+        &[shader!("forward/element.wgsl")],
+        "(loaded.x - c.mean) * c.scale + c.shift",
+        "loaded.x",
+    ),
     // sums of gradients
     (
+        &[shader!("backward/gather/add.wgsl")],
         "*products += ga * (a.x - c.mean) + gb * (b.x - c.mean);",
         "*products += a.x + b.x;",
     ),
-    ("select(V(0.0), g, own)", "g"),
-    ("select(V(0.0), g * (a.x - c.mean), own)", "a.x"),
+    (
+        &[shader!("backward/gather/quads.wgsl")],
+        "select(V(0.0), g, own)",
+        "g",
+    ),
+    (
+        &[shader!("backward/gather/quads.wgsl")],
+        "select(V(0.0), g * (a.x - c.mean), own)",
+        "a.x",
+    ),
     // the gradient of the input
     (
+        &[shader!("backward/element.wgsl")],
         "c.scale * ((g - (x - c.mean) * c.slope) - c.offset)",
         "g + x",
     ),
@@ -90,8 +140,27 @@ struct Options {
     bench: bool,
 }
 
-fn main() -> Result<()> {
-    let options = Options::parse();
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<()> {
+    // else kernels called bare would compute as the others do
+    for (files, arithmetic, _) in ARITHMETIC {
+        for file in *files {
+            ensure!(
+                file.contains(arithmetic),
+                "`{arithmetic}` is not in the shader that begins with:\n{}",
+                file.lines().take(3).collect::<Vec<_>>().join("\n")
+            );
+        }
+    }
     let gpu = Gpu::blocking(&GpuOptions::from_env().limits(DeviceLimits::Adapter))?;
     let info = gpu.adapter().get_info();
     println!("{} ({} {})", info.name, info.driver, info.driver_info);
@@ -99,26 +168,23 @@ fn main() -> Result<()> {
 
     let kernels = Kernels::new(gpu.device());
     let bare = Kernels::edited(gpu.device(), |text| {
-        let without = |text: String, (from, to): &(&str, &str)| text.replace(from, to);
+        let without = |text: String, (_, from, to): &(_, &str, &str)| text.replace(from, to);
         ARITHMETIC.iter().fold(text.to_owned(), without)
     });
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
     let mut header = vec!["shape", "layout"];
     for operation in OPERATIONS {
         header.extend([operation.name(), "bare"]);
     }
-    table.set_header(cells(header.into_iter().map(str::to_owned)));
+    let mut rows = Vec::with_capacity(options.layers.len());
     for layer in &options.layers {
         eprintln!("{layer}");
-        table.add_row(cells(measure(&gpu, [&kernels, &bare], layer)?));
+        rows.push(measure(&gpu, [&kernels, &bare], layer)?);
     }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    for line in table.lines() {
-        println!("{}", line.trim_end());
-    }
+    table::print(
+        header.into_iter().map(str::to_owned).collect(),
+        rows,
+        |_| false,
+    );
     Ok(())
 }
 
@@ -162,16 +228,4 @@ fn measure(gpu: &Gpu, kernels: [&Kernels; 2], layer: &Layer) -> Result<Vec<Strin
             .map(|speed| format!("{:.2}", speed / speeds[0])),
     );
     Ok(row)
-}
-
-/// Text on the left, numbers on the right.
-fn cells(row: impl IntoIterator<Item = String>) -> Vec<Cell> {
-    let align = |(column, text): (usize, String)| {
-        let side = match column {
-            0 | 1 => CellAlignment::Left,
-            _ => CellAlignment::Right,
-        };
-        Cell::new(text).set_alignment(side)
-    };
-    row.into_iter().enumerate().map(align).collect()
 }

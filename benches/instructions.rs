@@ -14,6 +14,8 @@
 mod layer;
 #[path = "common/operation.rs"]
 mod operation;
+#[path = "common/table.rs"]
+mod table;
 #[path = "common/tensors.rs"]
 mod tensors;
 
@@ -24,7 +26,6 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
-use comfy_table::{Cell, CellAlignment, Table, presets};
 use rayon::prelude::*;
 use wgpu_batchnorm::yardstick::CopyGeometry;
 use wgpu_batchnorm::{DeviceLimits, Gpu, GpuOptions, Kernels, Shape, wgpu};
@@ -141,8 +142,6 @@ fn run(options: &Options) -> Result<()> {
         .map(|(layer, operation, geometry)| count(layer, operation, geometry))
         .collect::<Result<Vec<_>>>()?;
 
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
     let header = [
         "shape",
         "layout",
@@ -155,7 +154,7 @@ fn run(options: &Options) -> Result<()> {
         "floor",
         "copy of",
     ];
-    table.set_header(cells(header.map(str::to_owned)));
+    let mut rows = Vec::with_capacity(layers.len());
     let costs = costs.chunks(Operation::value_variants().len());
     for ((layer, (_, geometry)), costs) in layers.iter().zip(&copies).zip(costs) {
         let (copy, operations) = costs.split_first().expect("the copy comes first");
@@ -169,28 +168,15 @@ fn run(options: &Options) -> Result<()> {
             row.push(format!("{:.2}", cost.floor(*copy)));
         }
         row.push(geometry.to_string());
-        table.add_row(cells(row));
-    }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
+        rows.push(row);
     }
     println!("instructions per value; floor: the copy_fraction that they alone allow\n");
-    for line in table.lines() {
-        println!("{}", line.trim_end());
-    }
+    // the copy's geometry is the last
+    let last = header.len() - 1;
+    table::print(header.map(str::to_owned).into(), rows, |column| {
+        column == last
+    });
     Ok(())
-}
-
-/// Text on the left, numbers on the right.
-fn cells(row: impl IntoIterator<Item = String>) -> Vec<Cell> {
-    let align = |(column, text): (usize, String)| {
-        let side = match column {
-            0 | 1 | 9 => CellAlignment::Left,
-            _ => CellAlignment::Right,
-        };
-        Cell::new(text).set_alignment(side)
-    };
-    row.into_iter().enumerate().map(align).collect()
 }
 
 /// What one recording of an operation costs: the difference of two runs.

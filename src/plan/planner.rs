@@ -239,9 +239,7 @@ impl<'a> Planner<'a> {
             _ if !self.stores_by_units() => false,
             Walk::Rows | Walk::Quads => true,
             // more tensors leave no strip of one in a processor's own cache until it is read again
-            _ if self.tensors(stage).count() > 2 => {
-                self.bytes() <= self.tuning.fused_bytes.min(self.tuning.cache_bytes)
-            }
+            _ if self.tensors(stage).count() > 2 && self.is_beyond_cache() => false,
             _ => self.bytes() <= self.tuning.fused_bytes,
         }
     }
@@ -270,6 +268,11 @@ impl<'a> Planner<'a> {
         });
         let busy = workgroups.sum::<u64>() >= u64::from(self.tuning.resident_workgroups);
         (whole || busy).then_some(lanes)
+    }
+
+    /// Whether a tensor is larger than what the tuning takes for a cache.
+    fn is_beyond_cache(&self) -> bool {
+        self.bytes() > self.tuning.cache_bytes
     }
 
     /// Bytes of a tensor.
@@ -387,24 +390,28 @@ impl<'a> Planner<'a> {
             }
             _ => false,
         };
-        short
-            && self.tuning.team == Team::Lane
-            && self.geometry.rows > 1
-            && self.bytes() > self.tuning.cache_bytes
+        short && self.tuning.team == Team::Lane && self.geometry.rows > 1 && self.is_beyond_cache()
     }
 
     /// Whether rows are so short that walking one channel's is slow, but long enough to be worth coefficients of their own.
     fn has_runs(&self, window: &Window) -> bool {
         let columns = self.geometry.columns;
-        let short =
-            columns < SHORT_RUN || columns == SHORT_RUN && self.bytes() <= self.tuning.cache_bytes;
+        // the shortest only where the cache does not hold the tensor
+        let least = SHORT_RUN + u64::from(!self.is_beyond_cache());
         self.geometry.walk == Walk::Rows
-            && !short
+            && columns >= least
             && columns * self.geometry.width * self.needs.element.bytes() < self.tuning.run_bytes
             && columns + 2 <= MOST_TURNS
             && self.tuning.team == Team::Lane
             && window.groups == (0..self.geometry.groups)
             && window.columns == (0..columns)
+    }
+
+    /// Workgroups for so many values that are normalized as they lie in memory: so many that those which run at once are
+    /// neighbours, as rows a power of two apart compete for the same cache sets.
+    fn workgroups_along_memory(&self, values: u64) -> u64 {
+        let useful = values / (4 * u64::from(self.tuning.values_per_workgroup));
+        useful.clamp(1, 8 * u64::from(self.tuning.workgroups))
     }
 
     /// Rows one after another, whose channels follow each other.
@@ -425,11 +432,10 @@ impl<'a> Planner<'a> {
             ..window.clone()
         };
         let lanes = Lanes::for_tensor(self.tuning, &geometry, &window);
-        let workgroups = window.len(&geometry) / (4 * u64::from(self.tuning.values_per_workgroup));
-        let most = 8 * u64::from(self.tuning.workgroups);
+        let workgroups = self.workgroups_along_memory(window.len(&geometry));
         // of one row at least: longer ones are no runs
         let longest = MOST_TURNS / (columns + 2);
-        let wanted = (workgroups.clamp(1, most) * lanes.units_across).max(runs.div_ceil(longest));
+        let wanted = (workgroups * lanes.units_across).max(runs.div_ceil(longest));
         let area = Area {
             geometry: &geometry,
             window: &window,
@@ -509,10 +515,7 @@ impl<'a> Planner<'a> {
         let lanes = Lanes::for_columns(self.tuning, columns);
         // long walks down the rows first: each pays for its coefficients once
         let most_rows = rows.div_ceil(u64::from(self.tuning.tile_rows) * lanes.team_rows);
-        let values = 4 * u64::from(self.tuning.values_per_workgroup);
-        // so many that those which run at once are neighbours: rows a power of two apart compete for the same cache sets
-        let most = 8 * u64::from(self.tuning.workgroups);
-        let wanted = (window.len(&geometry) / values).clamp(1, most);
+        let wanted = self.workgroups_along_memory(window.len(&geometry));
         let row_splits = wanted.min(most_rows);
         let tile_columns = 2 * lanes.team_columns;
         let column_splits = wanted

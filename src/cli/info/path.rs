@@ -203,12 +203,9 @@ fn why(limits: &Limits, plan: &Plan, first: &DispatchInfo, roomy: Option<&Plan>)
             }
         )),
         "whole" => why.push(format!(
-            "{}. But going down one column of more than {} twice is slow: the result is a dispatch of its own, along memory.",
+            "{}. But going down one column of {} twice is slow: the result is a dispatch of its own, along memory.",
             whole_channels(&tuning, plan, first),
-            bytes(match first.stage {
-                Stage::GradientCoefficients => tuning.fused_bytes.min(tuning.cache_bytes),
-                _ => tuning.fused_bytes,
-            })
+            bytes(size)
         )),
         "split" if roomy_path.is_some_and(|roomy| roomy != "split") => why.push(format!(
             "No binding of {binding} has whole channels: what is gathered of each is merged from the windows'."
