@@ -85,8 +85,10 @@ pub struct Tuning {
     /// Bytes up to which a channels-last tensor is normalized in one dispatch that reads it twice. Where that goes over more than
     /// two tensors (with a residual, and backward), up to `cache_bytes` at most.
     pub fused_bytes: u64,
-    /// Bytes up to which a channels-first tensor with few values of a channel in a row is normalized channel by channel (8x8),
-    /// and has its gradients written so (7x7); larger ones go row by row. Only where a lane walks a unit. And see `fused_bytes`.
+    /// Bytes up to which a channels-first tensor with few values of a channel in a row is normalized channel by channel (8x8;
+    /// 7x7 with a residual), and has its gradients written so (7x7); larger ones go row by row. Above, rows of f32 that go one
+    /// after another (see `run_bytes`) have one access in flight where two at a time would leave one. Only where a lane walks a
+    /// unit. And see `fused_bytes`.
     pub cache_bytes: u64,
     /// Bytes of a channel's row (its values in one sample of a channels-first tensor) below which a lane that normalizes goes on
     /// to the next channel's row, as they lie in memory, and not to the same channel's next. Rows of less than 256 bytes are

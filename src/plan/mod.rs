@@ -1056,6 +1056,45 @@ mod tests {
         assert_eq!(held(&windows, &[32, 96, 14, 14], as_it_is), Some(0));
     }
 
+    /// On a processor: what its prefetcher can follow where the cache does not hold the tensor.
+    #[test]
+    fn a_tensor_beyond_the_cache_is_normalized_as_a_prefetcher_follows() {
+        let cpu = Limits {
+            adapter: AdapterKind::Cpu,
+            ..Limits::default()
+        };
+        let stored = |sizes: &[usize], element, residual, cache_bytes| {
+            let tuning = Tuning {
+                cache_bytes,
+                ..Tuning::for_limits(&cpu)
+            };
+            let options = Inference::default().element(element);
+            let options = options.residual(residual).tuning(tuning);
+            let shape = Shape::channels_first(sizes).expect("a shape");
+            let plan = Plan::inference(&cpu, shape, &options).expect("a plan");
+            let kernel = plan.aligned.dispatches.last().expect("a dispatch").kernel;
+            (kernel.walk, kernel.pairs.applied)
+        };
+        let normalized =
+            |sizes: &[usize], residual, cache| stored(sizes, Element::F32, residual, cache);
+        let bytes = 4 * 2 * 8 * 14 * 14;
+        for residual in [false, true] {
+            // an odd number of accesses in a row, which leaves one where they go in pairs
+            let odd = |cache| normalized(&[2, 8, 14, 14], residual, cache);
+            assert_eq!(odd(bytes), (Walk::Runs, true));
+            assert_eq!(odd(bytes - 1), (Walk::Runs, false));
+            let even = normalized(&[2, 8, 28, 28], residual, 0);
+            assert_eq!(even, (Walk::Runs, true));
+            let halves = stored(&[2, 8, 14, 14], Element::Bf16, residual, 0);
+            assert_eq!(halves, (Walk::Runs, true));
+            // two tensors can be followed through the planes of four channels, three cannot
+            let quads = |cache| normalized(&[2, 8, 7, 7], residual, cache).0;
+            assert_eq!(quads(bytes), Walk::Quads);
+            let large = if residual { Walk::Planes } else { Walk::Quads };
+            assert_eq!(quads(0), large);
+        }
+    }
+
     #[test]
     fn vectors_count_once_for_each_dispatch() {
         let shape = Shape::channels_first(&[2, 3, 4]).expect("a shape");

@@ -190,21 +190,30 @@ impl<'a> Planner<'a> {
 
     fn push(&self, to: &mut Vec<Dispatch>, stage: Stage, area: Area<'_>, parameters: Parameters) {
         let by = (self.limits, self.tuning);
-        let pairs = self.pairs(stage, area.geometry.channels_per_group);
+        let pairs = self.pairs(stage, area.geometry);
         let kind = (stage, self.needs.element, pairs);
         to.extend(dispatches(kind, area, by, parameters));
     }
 
     /// Whether two accesses of each tensor are in flight: of few tensors.
-    fn pairs(&self, stage: Stage, channels: u64) -> Pairs {
+    fn pairs(&self, stage: Stage, geometry: &Geometry) -> Pairs {
+        let channels = geometry.channels_per_group;
         let most = self.tuning.paired_tensors as usize;
         let read = self.tensors(stage).filter(|access| *access == Access::Read);
         let shared = self.tuning.team == Team::Workgroup;
         // coefficients of four channels, twice as many of them, and what the activation takes, leave a GPU no registers
         let recomputes = self.needs.recomputes();
         let gathered = read.count();
+        // What one instruction reads at equal distances a processor fetches ahead, from row to row too where they follow
+        // each other: unless each row leaves one access to other instructions. Halves wait for arithmetic instead.
+        let broken = geometry.walk == Walk::Runs
+            && geometry.columns % 2 == 1
+            && self.needs.element == Element::F32
+            && self.is_beyond_cache();
         Pairs {
-            applied: self.tensors(stage).count() <= most && !(shared && channels > 1 && recomputes),
+            applied: self.tensors(stage).count() <= most
+                && !broken
+                && !(shared && channels > 1 && recomputes),
             summed: stage.sums_gradients()
                 && gathered <= most
                 && !(shared && (channels > 1 || gathered > 2 || recomputes)),
@@ -291,7 +300,7 @@ impl<'a> Planner<'a> {
         for window in &self.all() {
             if self.has_runs(window) {
                 self.normalize_runs(to, stage, window);
-            } else if self.has_short_runs() {
+            } else if self.has_short_runs(stage) {
                 self.normalize_planes(to, stage, window);
             } else if self.geometry.walk == Walk::Columns {
                 self.normalize_columns(to, stage, window);
@@ -381,12 +390,13 @@ impl<'a> Planner<'a> {
     }
 
     /// Whether a channel's runs are so short, in a tensor so large, that walking one channel from row to row is slow.
-    fn has_short_runs(&self) -> bool {
+    fn has_short_runs(&self, stage: Stage) -> bool {
         let short = match self.geometry.walk {
             Walk::Rows => self.geometry.width == 4 && self.geometry.columns < SHORT_RUN,
-            // forward a lane goes through the four channels of a quad without a break
+            // through the four channels of a quad a lane goes without a break: forward that will do for two tensors
             Walk::Quads => {
-                self.needs.gradients().is_some() && self.geometry.columns < 4 * SHORT_RUN
+                let many = self.needs.gradients().is_some() || self.tensors(stage).count() > 2;
+                many && self.geometry.columns < 4 * SHORT_RUN
             }
             _ => false,
         };
