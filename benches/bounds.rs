@@ -135,6 +135,9 @@ struct Options {
         ]
     )]
     layers: Vec<Layer>,
+    /// All tensors of a pass begin alike, at the start of their buffers, and not 256 bytes further in than the one before
+    #[arg(long)]
+    together: bool,
     /// What `cargo bench` passes to every bench.
     #[arg(long, hide = true)]
     bench: bool,
@@ -178,7 +181,9 @@ fn run(options: &Options) -> Result<()> {
     let mut rows = Vec::with_capacity(options.layers.len());
     for layer in &options.layers {
         eprintln!("{layer}");
-        rows.push(measure(&gpu, [&kernels, &bare], layer)?);
+        let places = if options.together { [0; 3] } else { [0, 1, 2] };
+        let tensors = Tensors::placed(&gpu, layer.shape, places);
+        rows.push(measure(&gpu, [&kernels, &bare], layer, &tensors)?);
     }
     table::print(
         header.into_iter().map(str::to_owned).collect(),
@@ -189,12 +194,16 @@ fn run(options: &Options) -> Result<()> {
 }
 
 /// The row of a shape.
-fn measure(gpu: &Gpu, kernels: [&Kernels; 2], layer: &Layer) -> Result<Vec<String>> {
+fn measure(
+    gpu: &Gpu,
+    kernels: [&Kernels; 2],
+    layer: &Layer,
+    tensors: &Tensors,
+) -> Result<Vec<String>> {
     let shape = layer.shape;
-    let tensors = Tensors::new(gpu, shape);
     let (_, geometry) = fastest_copy(gpu, kernels[0].limits(), shape)?;
     let bind =
-        |operation: Operation, kernels| operation.bind(gpu, kernels, shape, &tensors, geometry);
+        |operation: Operation, kernels| operation.bind(gpu, kernels, shape, tensors, geometry);
     let mut contenders = vec![bind(Operation::Copy, kernels[0])?];
     for operation in OPERATIONS {
         for kernels in kernels {

@@ -65,12 +65,12 @@ impl Bench {
     /// The fastest copy of these tensors.
     fn copy(&self, tensors: &Tensors) -> CopyStep {
         let limits = self.kernels.limits();
-        let x = Tensor::whole(&tensors.x);
+        let x = tensors.x.words();
         CopyGeometry::candidates(limits, x.len())
             .into_iter()
             .map(|geometry| {
                 let step = CopyKernel::new(self.gpu.device(), limits, geometry)
-                    .bind(x, Tensor::whole(&tensors.y))
+                    .bind(x, tensors.y.words())
                     .expect("two tensors of one length");
                 self.time(1, |pass| step.record(pass));
                 let best = (0..5).map(|_| self.time(4, |pass| step.record(pass))).min();

@@ -14,6 +14,13 @@ use crate::element::Element;
 /// let all = Tensor::whole(pool);
 /// # }
 /// ```
+///
+/// # Where to begin
+/// Results do not depend on it. On a software adapter speed does: a processor may take a load for one of what it has just
+/// stored where the two addresses are equal in their last 12 bits, so tensors of one pass should not all begin at the start
+/// of a page, as buffers do. Let each begin 256 bytes further into its buffer, or into its part of a pool, than the one
+/// before. Channels-last rows of a multiple or a fraction of 4 KiB gain most: training of 4096x1024 was at 0.7 of the copy
+/// kernel's speed, and is at 0.85 so. Not measured on a hardware GPU.
 #[derive(Clone, Copy, Debug)]
 pub struct Tensor<'a> {
     buffer: &'a wgpu::Buffer,

@@ -51,11 +51,11 @@ impl Operation {
         let (plan, step) = match self {
             Self::Copy => {
                 let copy = CopyKernel::new(gpu.device(), limits, geometry)
-                    .bind(whole(&tensors.x), whole(&tensors.y))?;
+                    .bind(tensors.x.words(), tensors.y.words())?;
                 return Ok(Bound {
                     record: Box::new(move |pass| copy.record(pass)),
                     // what it reads, and what it writes
-                    traffic: 2 * tensors.x.size(),
+                    traffic: 2 * tensors.x.bytes(),
                 });
             }
             Self::Inference => {
@@ -72,12 +72,11 @@ impl Operation {
             Self::Backward => {
                 let plan = Plan::backward(limits, shape, &Backward::from(&training))?;
                 let parameters = Packed::new(shape.channels()).parameters();
-                let grad_input = gpu.zeros(shape.len(), "grad_input")?;
                 let grad_parameters = gpu.zeros(parameters, "grad_parameters")?;
-                let buffers = Buffers::backward(whole(&tensors.x), whole(&tensors.y))
+                let buffers = Buffers::backward(tensors.x.words(), tensors.y.words())
                     .parameters(whole(&tensors.parameters))
                     .saved(whole(&tensors.saved))
-                    .grad_input(whole(&grad_input))
+                    .grad_input(tensors.grad_input.words())
                     .grad_parameters(whole(&grad_parameters));
                 let step = plan.bind(kernels, buffers)?;
                 (plan, step)

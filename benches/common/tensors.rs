@@ -1,18 +1,33 @@
 //! Tensors on the GPU, for benches.
 
+// Where they begin is as in the command.
+#[path = "../../src/cli/bench/apart.rs"]
+#[allow(dead_code, reason = "the command copies as well")]
+mod apart;
+
 use wgpu_batchnorm::{Buffers, Gpu, Packed, Shape, Tensor, wgpu};
+
+use apart::Apart;
 
 /// Tensors of one shape.
 pub struct Tensors {
-    pub x: wgpu::Buffer,
-    pub y: wgpu::Buffer,
+    pub x: Apart,
+    pub y: Apart,
+    #[allow(dead_code, reason = "some benches only go forward")]
+    pub grad_input: Apart,
     pub parameters: wgpu::Buffer,
     pub running: wgpu::Buffer,
     pub saved: wgpu::Buffer,
 }
 
 impl Tensors {
+    /// Each of the shape of x begins elsewhere.
     pub fn new(gpu: &Gpu, shape: Shape) -> Self {
+        Self::placed(gpu, shape, [0, 1, 2])
+    }
+
+    /// Those of the shape of x begin where the first, second or third of a pass does in the command.
+    pub fn placed(gpu: &Gpu, shape: Shape, places: [usize; 3]) -> Self {
         let packed = Packed::new(shape.channels());
         let channels = shape.channels() as usize;
         let (zeros, ones) = (vec![0.0; channels], vec![1.0; channels]);
@@ -23,9 +38,12 @@ impl Tensors {
         let x: Vec<f32> = (0..shape.len())
             .map(|index| (index % 251) as f32 / 50.0)
             .collect();
+        let x = Apart::upload(gpu, bytemuck::cast_slice(&x), places[0], "x").expect("a buffer");
+        let room = |place, label| Apart::room(gpu, x.bytes(), place, label).expect("a buffer");
         Self {
-            x: gpu.upload(&x, "x").expect("a buffer"),
-            y: gpu.zeros(shape.len(), "y").expect("a buffer"),
+            y: room(places[1], "y"),
+            grad_input: room(places[2], "grad_input"),
+            x,
             parameters: pack(&[&ones, &zeros], "parameters"),
             running: pack(&[&zeros, &ones, &zeros], "running"),
             saved: pack(&[&zeros, &zeros, &ones], "saved"),
@@ -33,7 +51,7 @@ impl Tensors {
     }
 
     pub fn buffers(&self) -> Buffers<'_> {
-        Buffers::new(Tensor::whole(&self.x), Tensor::whole(&self.y))
+        Buffers::new(self.x.words(), self.y.words())
             .parameters(Tensor::whole(&self.parameters))
             .running(Tensor::whole(&self.running))
     }

@@ -6,7 +6,6 @@ use std::collections::hash_map::Entry;
 use anyhow::{Result, anyhow};
 use rayon::prelude::*;
 use serde::{Serialize, Serializer};
-use wgpu_batchnorm::Tensor;
 use wgpu_batchnorm::yardstick::{CopyGeometry, CopyKernel, CopyStep};
 
 use super::clock::Stopwatch;
@@ -119,10 +118,7 @@ impl<'a> Copies<'a> {
                 geometry,
             )),
         };
-        Ok(kernel.bind(
-            Tensor::whole(&tensors.inputs[0]),
-            Tensor::whole(&tensors.outputs[0]),
-        )?)
+        Ok(kernel.bind(tensors.inputs[0].words(), tensors.outputs[0].words())?)
     }
 
     fn select(&mut self, tensors: &Tensors) -> Result<Selected> {

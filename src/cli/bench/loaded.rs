@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use anyhow::Result;
 use wgpu_batchnorm::{Buffers, Element, Packed, Plan, Shape, Step, Tensor, Training, wgpu};
 
+use super::apart::Apart;
 use super::computation::Operation;
 use super::task::{By, Given, Task, stored, values};
 use crate::cli::device::Device;
@@ -40,9 +41,9 @@ impl Loaded {
 /// The tensors of a task on the device, for any plan of it.
 pub struct Tensors {
     /// Tensors of the shape of x that are read: x first.
-    pub inputs: Vec<wgpu::Buffer>,
+    pub inputs: Vec<Apart>,
     /// Tensors of the shape of x that are written: y, or dx and the gradient of the residual.
-    pub outputs: Vec<wgpu::Buffer>,
+    pub outputs: Vec<Apart>,
     shape: Shape,
     element: Element,
     operation: Operation,
@@ -71,16 +72,19 @@ impl Tensors {
         let channels = shape.channels();
         let packed = Packed::new(channels);
 
-        let uploaded: Result<Vec<_>, _> = task
-            .tensors()
-            .into_iter()
-            .map(|tensor| gpu.upload(&stored(tensor, element), "input"))
-            .collect();
-        let inputs = uploaded?;
-        let words = inputs[0].size() / 4;
-        let mut outputs = vec![gpu.zeros(words, "output")?];
+        let mut inputs = Vec::new();
+        for (index, tensor) in task.tensors().into_iter().enumerate() {
+            inputs.push(Apart::upload(
+                gpu,
+                &stored(tensor, element),
+                index,
+                "input",
+            )?);
+        }
+        let room = |index, label| Apart::room(gpu, inputs[0].bytes(), inputs.len() + index, label);
+        let mut outputs = vec![room(0, "output")?];
         if task.operation == Operation::Backward && input.layer.residual {
-            outputs.push(gpu.zeros(words, "residual's gradient")?);
+            outputs.push(room(1, "residual's gradient")?);
         }
         let vectors = match &*task.given {
             Given::Running { mean, variance } => {
@@ -168,8 +172,11 @@ impl Tensors {
                 &[]
             }
         };
-        for written in self.outputs.iter().chain(gradients) {
-            encoder.clear_buffer(written, 0, None);
+        for output in &self.outputs {
+            output.clear(&mut encoder);
+        }
+        for gradient in gradients {
+            encoder.clear_buffer(gradient, 0, None);
         }
         gpu.queue().submit([encoder.finish()]);
         Ok(())
@@ -183,20 +190,20 @@ impl Tensors {
             .beta(false)
             .running(None);
         let plan = Plan::training(device.kernels.limits(), self.shape, &options)?;
-        let [x, y] = [&self.inputs[0], &self.outputs[0]].map(|buffer| self.of_shape(buffer));
+        let [x, y] = [&self.inputs[0], &self.outputs[0]].map(|tensor| self.of_shape(tensor));
         let buffers = Buffers::new(x, y).saved(Tensor::whole(&self.saved));
         let step = pollster::block_on(plan.bind_checked(&device.kernels, buffers))?;
         device.gpu.run("forward", |pass| step.record(pass));
         Ok(())
     }
 
-    fn of_shape<'a>(&self, buffer: &'a wgpu::Buffer) -> Tensor<'a> {
-        Tensor::new(buffer, 0, self.shape.len()).stored_as(self.element)
+    fn of_shape<'a>(&self, tensor: &'a Apart) -> Tensor<'a> {
+        tensor.values(self.shape.len(), self.element)
     }
 
     /// Words of each tensor.
     pub fn words(&self) -> u64 {
-        self.inputs[0].size() / 4
+        self.inputs[0].bytes() / 4
     }
 
     /// What the device has written so far, in the order of [`Task::expected`].
@@ -224,7 +231,7 @@ impl Tensors {
             }
         }
         for output in &self.outputs[1..] {
-            let bytes: Vec<u8> = device.gpu.blocking_download(Tensor::whole(output))?;
+            let bytes: Vec<u8> = device.gpu.blocking_download(output.words())?;
             results.push(values(&bytes, shape.len() as usize, self.element));
         }
         Ok(results)
@@ -234,9 +241,8 @@ impl Tensors {
     /// values of a tensor.
     pub fn samples(&self, device: &Device, start: u64, len: u64) -> Result<Vec<f32>> {
         let size = self.element.bytes();
-        let words = (size * len).div_ceil(4);
-        let tensor = Tensor::new(&self.outputs[0], size * start, words);
-        let bytes: Vec<u8> = device.gpu.blocking_download(tensor)?;
+        let part = self.outputs[0].part(size * start, size * len);
+        let bytes: Vec<u8> = device.gpu.blocking_download(part)?;
         Ok(values(&bytes, len as usize, self.element))
     }
 

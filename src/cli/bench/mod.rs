@@ -1,5 +1,6 @@
 //! `bench`: CPU against GPU, with the copy kernel as the yardstick.
 
+mod apart;
 mod baseline;
 mod chart;
 pub(super) mod clock;

@@ -6,6 +6,7 @@ use anyhow::Result;
 use wgpu_batchnorm::cpu::{self, GradientsMut, NormalizedBy, RunningMut, SavedMut};
 use wgpu_batchnorm::{Element, wgpu};
 
+use super::apart::Apart;
 use super::clock::{Clock, Stopwatch};
 use super::computation::Computation;
 use super::copy::Copies;
@@ -244,10 +245,10 @@ struct EndToEnd<'a> {
 
 impl<'a> EndToEnd<'a> {
     fn new(device: &'a Device, task: &'a Task<'_>, loaded: &'a Loaded) -> Self {
-        let staging = |output: &wgpu::Buffer| {
+        let staging = |output: &Apart| {
             device.gpu.device().create_buffer(&wgpu::BufferDescriptor {
                 label: Some("download"),
-                size: output.size(),
+                size: output.bytes(),
                 usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
                 mapped_at_creation: false,
             })
@@ -259,15 +260,15 @@ impl<'a> EndToEnd<'a> {
             inputs: loaded.tensors.stored(task),
             staging: outputs.clone().map(staging).collect(),
             outputs: outputs
-                .map(|output| vec![0; output.size() as usize])
+                .map(|output| vec![0; output.bytes() as usize])
                 .collect(),
         }
     }
 
     fn run(&mut self) -> Result<()> {
         let (gpu, loaded) = (&self.device.gpu, self.loaded);
-        for (buffer, bytes) in loaded.tensors.inputs.iter().zip(&self.inputs) {
-            gpu.queue().write_buffer(buffer, 0, bytes);
+        for (input, bytes) in loaded.tensors.inputs.iter().zip(&self.inputs) {
+            input.write(gpu, bytes);
         }
         let mut encoder = gpu
             .device()
@@ -276,7 +277,7 @@ impl<'a> EndToEnd<'a> {
             .step
             .record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
         for (output, staging) in loaded.tensors.outputs.iter().zip(&self.staging) {
-            encoder.copy_buffer_to_buffer(output, 0, staging, 0, staging.size());
+            output.copy_to(&mut encoder, staging);
             encoder.map_buffer_on_submit(staging, wgpu::MapMode::Read, .., |_| {});
         }
         gpu.queue().submit([encoder.finish()]);
