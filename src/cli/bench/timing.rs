@@ -143,7 +143,8 @@ pub struct Measured {
     pub rounds: usize,
 }
 
-/// Measures the contenders in turn.
+/// Measures the contenders in turn, from the last to the first, then from the first to the last, and so on: none always
+/// follows the same other one.
 pub fn measure(
     stopwatch: &Stopwatch<'_>,
     contenders: &mut [Contender<'_>],
@@ -159,13 +160,15 @@ pub fn measure(
     let affordable = effort.budget.as_secs_f64() / f64::max(round, 1e-9);
     let rounds = (affordable as usize).clamp(effort.least, effort.most);
     let mut readings = vec![Vec::with_capacity(rounds); contenders.len()];
+    // Back and forth: what follows work of the host finds other caches, and the driver's threads where that has left them.
+    let mut order: Vec<usize> = (0..contenders.len()).collect();
     for _ in 0..rounds {
-        for ((contender, &times), readings) in
-            contenders.iter_mut().zip(&repetitions).zip(&mut readings)
-        {
-            let Reading { wall, device } = contender.time(stopwatch, times)?;
+        order.reverse();
+        for &index in &order {
+            let times = repetitions[index];
+            let Reading { wall, device } = contenders[index].time(stopwatch, times)?;
             let times = f64::from(times);
-            readings.push(Reading {
+            readings[index].push(Reading {
                 wall: wall / times,
                 device: device.map(|device| device / times),
             });
