@@ -15,7 +15,6 @@ mod table;
 #[path = "common/tensors.rs"]
 mod tensors;
 
-use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -143,17 +142,8 @@ struct Options {
     bench: bool,
 }
 
-fn main() -> ExitCode {
-    match run(&Options::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run(options: &Options) -> Result<()> {
+fn main() -> Result<()> {
+    let options = Options::parse();
     // else kernels called bare would compute as the others do
     for (files, arithmetic, _) in ARITHMETIC {
         for file in *files {

@@ -22,7 +22,7 @@ mod tensors;
 use std::env;
 use std::io;
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
@@ -90,17 +90,8 @@ impl Cost {
     }
 }
 
-fn main() -> ExitCode {
-    match run(&Options::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run(options: &Options) -> Result<()> {
+fn main() -> Result<()> {
+    let options = Options::parse();
     let gpu = Gpu::blocking(&GpuOptions::from_env().limits(DeviceLimits::Adapter))?;
     let layers = &options.layers;
     if let (Some(operation), Some(recordings)) = (options.record, options.recordings) {

@@ -250,6 +250,28 @@ mod tests {
     }
 
     #[test]
+    fn nothing_always_follows_the_same() {
+        let device = device();
+        let stopwatch = Stopwatch::new(&device).expect("a live device");
+        let done = std::cell::RefCell::new(Vec::new());
+        let mut contenders: Vec<_> = (0..3)
+            .map(|index| {
+                let done = &done;
+                Contender::host(move |_| {
+                    done.borrow_mut().push(index);
+                    std::thread::sleep(Duration::from_millis(1));
+                    Ok(())
+                })
+            })
+            .collect();
+        let effort = Effort::new(1, 0, 4, 4);
+        measure(&stopwatch, &mut contenders, effort).expect("sleep does not fail");
+        let done = done.borrow();
+        let rounds = &done[done.len() - 12..];
+        assert_eq!(rounds, [2, 1, 0, 0, 1, 2, 2, 1, 0, 0, 1, 2]);
+    }
+
+    #[test]
     fn failures_are_passed_on() {
         let device = device();
         let stopwatch = Stopwatch::new(&device).expect("a live device");
