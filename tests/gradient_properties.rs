@@ -396,7 +396,13 @@ fn all_branches() -> Branches {
         }
     }
     all.extend(each("GradientInput by Planes", &elements));
-    all.extend(each("GradientInput by Runs", &elements));
+    for stage in ["GradientSums", "GradientInput"] {
+        let name = format!("{stage} by Runs");
+        all.extend(each(&name, &elements));
+        let branches = ["width 2", "width 4", "a window", "a folded grid"];
+        all.extend(each(&name, &branches));
+    }
+    all.extend(each("GradientSums by Runs", &["width 1"]));
     for derivative in ["Input", "Output", "Mask"] {
         let from = format!("from {derivative}");
         for walk in ["Rows", "Columns", "Quads"] {
@@ -405,6 +411,7 @@ fn all_branches() -> Branches {
         for walk in ["Planes", "Runs", "Words"] {
             all.extend(each(&format!("GradientInput by {walk}"), &[&from, "adds"]));
         }
+        all.extend(each("GradientSums by Runs", &[&from]));
         for stage in ["GradientSums", "GradientInput"] {
             all.extend(each(stage, &[&format!("from a part of {derivative}")]));
         }

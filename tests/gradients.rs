@@ -357,14 +357,20 @@ fn shapes_take_the_walks_that_they_are_for() {
             (Stage::GradientInput, Walk::Planes),
         ]
     );
-    for (inner, walk) in [
-        (60, Walk::Planes),
-        (64, Walk::Runs),
-        (4092, Walk::Runs),
-        (4096, Walk::Rows),
+    for (inner, sums, walk) in [
+        (60, Walk::Rows, Walk::Planes),
+        (64, Walk::Runs, Walk::Runs),
+        (4092, Walk::Runs, Walk::Runs),
+        (4096, Walk::Rows, Walk::Rows),
     ] {
-        let walks = walks((29, 8, inner), split(lanes()), f32);
-        assert_eq!(walks.last(), Some(&(Stage::GradientInput, walk)));
+        assert_eq!(
+            walks((29, 8, inner), split(lanes()), f32),
+            [
+                (Stage::GradientSums, sums),
+                (Stage::GradientFinalize, Walk::Rows),
+                (Stage::GradientInput, walk),
+            ]
+        );
     }
     assert_eq!(
         walks((5, 3, 7), whole(lanes()), Element::F16),

@@ -212,7 +212,9 @@ pub(super) fn dispatches<'a>(
     let accesses = splits.split_rows.div_ceil(lanes.team_rows)
         * splits.split_columns.div_ceil(lanes.team_columns);
     let (walked, per_channel) = match geometry.walk {
-        Walk::Rows | Walk::Runs => (accesses, geometry.width),
+        Walk::Rows => (accesses, geometry.width),
+        // each row by itself
+        Walk::Runs => (splits.split_columns, geometry.width),
         Walk::Columns | Walk::Planes | Walk::Words => (accesses, 1),
         Walk::Quads => (splits.split_rows, splits.split_columns),
     };

@@ -1095,6 +1095,57 @@ mod tests {
         }
     }
 
+    /// The same of what sums of gradients are gathered from: two tensors at least.
+    #[test]
+    fn gradients_beyond_the_cache_are_summed_as_a_prefetcher_follows() {
+        let cpu = Limits {
+            adapter: AdapterKind::Cpu,
+            ..Limits::default()
+        };
+        let shape = Shape::channels_first(&[9, 8, 14, 14]).expect("a shape");
+        let partials = 9 * 8 * 2 * 4;
+        for (cache_bytes, run_bytes, runs) in [
+            (4 * shape.len(), 16 << 10, false),
+            (4 * shape.len() - 1, 16 << 10, true),
+            (0, 4 * 14 * 14 + 1, true),
+            (0, 4 * 14 * 14, false),
+        ] {
+            let tuning = Tuning {
+                // channels are whole
+                workgroups: 1,
+                cache_bytes,
+                run_bytes,
+                ..Tuning::for_limits(&cpu)
+            };
+            let training = Training::default().tuning(tuning.clone());
+            let backward = Backward::from(&training).tuning(tuning);
+            let plan = Plan::backward(&cpu, shape, &backward).expect("a plan");
+            let found = plan
+                .dispatches()
+                .map(|dispatch| (dispatch.stage, dispatch.walk));
+            let found: Vec<_> = found.collect();
+            let bytes = plan.workspace_bytes();
+            if runs {
+                let apart = [
+                    (Stage::GradientSums, Walk::Runs),
+                    (Stage::GradientFinalize, Walk::Rows),
+                    (Stage::GradientInput, Walk::Runs),
+                ];
+                assert_eq!(found, apart);
+                assert!(bytes >= partials, "{bytes} bytes for a partial of each row");
+            } else {
+                assert_eq!(found, [(Stage::GradientFused, Walk::Rows)]);
+                assert_eq!(bytes, 0);
+            }
+            // the moments of one tensor
+            let plan = Plan::training(&cpu, shape, &training).expect("a plan");
+            assert!(
+                plan.dispatches()
+                    .all(|dispatch| dispatch.stage == Stage::Fused)
+            );
+        }
+    }
+
     #[test]
     fn vectors_count_once_for_each_dispatch() {
         let shape = Shape::channels_first(&[2, 3, 4]).expect("a shape");

@@ -28,6 +28,12 @@ const PAGE: u64 = 4096;
 /// counted, whatever is left to do; 25 does not. That many turns are more than enough work for a lane anywhere.
 const MOST_TURNS: u64 = 65_000;
 
+/// Rows of so many columns that a lane may go over one after another.
+const fn most_in_a_run(columns: u64) -> u64 {
+    // one access a turn or two, and the turns of the loops around them
+    MOST_TURNS / (columns + columns / 32 + 4)
+}
+
 /// The stages of a program that looks at whole channels before it writes values.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stages {
@@ -146,10 +152,14 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Splits of a window that also keep each walk down the rows to few pages.
+    /// Splits of a window that a stage leaves a partial for each of: such that each walk down the rows goes through few
+    /// pages, too.
     fn parts(&self, window: &Window, stage: Stage) -> Splits {
         let splits = self.splits(window);
         let rows = window.rows.end - window.rows.start;
+        if self.gathers_runs(window, stage) {
+            return Splits::new(rows, 1, rows).with_all_columns(self.geometry.columns);
+        }
         let wanted = rows.div_ceil(self.most_rows(stage));
         if wanted <= splits.count() {
             return splits;
@@ -299,7 +309,7 @@ impl<'a> Planner<'a> {
         }
         for window in &self.all() {
             if self.has_runs(window) {
-                self.normalize_runs(to, stage, window);
+                self.push_runs(to, stage, window, self.parameters);
             } else if self.has_short_runs(stage) {
                 self.normalize_planes(to, stage, window);
             } else if self.geometry.walk == Walk::Columns {
@@ -411,13 +421,19 @@ impl<'a> Planner<'a> {
         self.geometry.walk == Walk::Rows
             && columns >= least
             && columns * self.geometry.width * self.needs.element.bytes() < self.tuning.run_bytes
-            && columns + 2 <= MOST_TURNS
+            && most_in_a_run(columns) > 0
             && self.tuning.team == Team::Lane
             && window.groups == (0..self.geometry.groups)
             && window.columns == (0..columns)
     }
 
-    /// Workgroups for so many values that are normalized as they lie in memory: so many that those which run at once are
+    /// Whether a stage goes over a window as it lies in memory, and leaves a partial for each row of each channel: over two
+    /// tensors or more, too large for the cache. Through one, a processor's prefetcher finds its way in time.
+    fn gathers_runs(&self, window: &Window, stage: Stage) -> bool {
+        stage.sums_gradients() && self.is_beyond_cache() && self.has_runs(window)
+    }
+
+    /// Workgroups for so many values that are gone over as they lie in memory: so many that those which run at once are
     /// neighbours, as rows a power of two apart compete for the same cache sets.
     fn workgroups_along_memory(&self, values: u64) -> u64 {
         let useful = values / (4 * u64::from(self.tuning.values_per_workgroup));
@@ -425,7 +441,13 @@ impl<'a> Planner<'a> {
     }
 
     /// Rows one after another, whose channels follow each other.
-    fn normalize_runs(&self, to: &mut Vec<Dispatch>, stage: Stage, window: &Window) {
+    fn push_runs(
+        &self,
+        to: &mut Vec<Dispatch>,
+        stage: Stage,
+        window: &Window,
+        parameters: Parameters,
+    ) {
         let columns = self.geometry.columns;
         let runs = (window.rows.end - window.rows.start) * self.geometry.groups;
         let geometry = Geometry {
@@ -443,9 +465,7 @@ impl<'a> Planner<'a> {
         };
         let lanes = Lanes::for_tensor(self.tuning, &geometry, &window);
         let workgroups = self.workgroups_along_memory(window.len(&geometry));
-        // of one row at least: longer ones are no runs
-        let longest = MOST_TURNS / (columns + 2);
-        let wanted = (workgroups * lanes.units_across).max(runs.div_ceil(longest));
+        let wanted = (workgroups * lanes.units_across).max(runs.div_ceil(most_in_a_run(columns)));
         let area = Area {
             geometry: &geometry,
             window: &window,
@@ -454,7 +474,7 @@ impl<'a> Planner<'a> {
         };
         let parameters = Parameters {
             channels: self.shape.channels() as u32,
-            ..self.parameters
+            ..parameters
         };
         self.push(to, stage, area, parameters);
     }
@@ -572,7 +592,10 @@ impl<'a> Planner<'a> {
             return Ok(program);
         }
         let windows = self.all();
-        let whole = self.keeps_channels_whole(&windows);
+        let whole = self.keeps_channels_whole(&windows)
+            && !windows
+                .iter()
+                .any(|window| self.gathers_runs(window, stages.gather));
         let is_bindable = |stage: &Stage| stage.roles(self.needs).len() <= MOST_BINDINGS;
         if let Some(resident) = stages.resident.filter(is_bindable)
             && let Some(lanes) = self.holds(&windows, whole)
@@ -669,12 +692,12 @@ impl<'a> Planner<'a> {
                 first_split: first_split as u32,
                 ..parameters
             };
-            self.push(
-                &mut dispatches,
-                stages.gather,
-                self.area(window, splits),
-                parameters,
-            );
+            if self.gathers_runs(window, stages.gather) {
+                self.push_runs(&mut dispatches, stages.gather, window, parameters);
+            } else {
+                let area = self.area(window, splits);
+                self.push(&mut dispatches, stages.gather, area, parameters);
+            }
         }
         let first = groups.start * per_group;
         let range = first..first + channels;

@@ -1,7 +1,9 @@
 //! Edits of the backward pass.
 
 use crate::inputs::Input::{Added, Empty, Frozen, Gradients, GradientsFarOff, GradientsSplitTeams};
-use crate::inputs::Layout::{Columns, ColumnsApart, LongRow, Quads, QuadsWide, Rows, Windows};
+use crate::inputs::Layout::{
+    Columns, ColumnsApart, LongRow, Quads, QuadsWide, Rows, Runs, Windows,
+};
 use crate::inputs::Path::{Split, Subgroup, Subgroups, Whole, Workgroup};
 use crate::{assert_noticed, edit};
 
@@ -54,6 +56,23 @@ fn sums_of_gradients_matter() {
 #[test]
 fn sums_by_rows_and_columns_matter() {
     assert_noticed(&[
+        // row after row
+        edit(
+            Gradients(Runs, Split),
+            "forward_coefficients(row.group)",
+            "forward_coefficients(0u)",
+        ),
+        edit(
+            Gradients(Runs, Split),
+            "finish(row, row.group",
+            "finish(row, 0u",
+        ),
+        edit(
+            Gradients(Runs, Split),
+            "params.first_split + work.row / params.channels",
+            "params.first_split",
+        ),
+        edit(Gradients(Runs, Split), "one.split += 1u;", ""),
         edit(Gradients(Rows, Whole), "sum += ga + gb;", "sum += ga;"),
         edit(Gradients(Rows, Whole), "*sum += g;", ""),
         edit(Gradients(Rows, Whole), " + gb * (b.x - c.mean);", ";"),

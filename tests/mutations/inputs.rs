@@ -88,6 +88,8 @@ pub enum Input {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Layout {
     Rows,
+    /// Rows one after another.
+    Runs,
     /// One row for a lane.
     LongRow,
     Columns,
@@ -257,7 +259,27 @@ impl Input {
             let (sizes, tuning) = match layout {
                 Layout::Rows if path == Resident => ((7, 5, 243), tuning),
                 Layout::Columns if path == Resident => ((413, 12, 1), tuning),
-                Layout::Rows => (rows, tuning),
+                Layout::Rows => {
+                    let run_bytes = 0;
+                    (
+                        rows,
+                        Tuning {
+                            run_bytes,
+                            ..tuning
+                        },
+                    )
+                }
+                Layout::Runs => {
+                    // several for a lane
+                    let workgroups = 1;
+                    (
+                        (31, 5, 279),
+                        Tuning {
+                            workgroups,
+                            ..tuning
+                        },
+                    )
+                }
                 Layout::LongRow => ((1, 1, 6001), Tuning { block: 1, ..tuning }),
                 Layout::Columns => ((1213, 12, 1), tuning),
                 Layout::ColumnsApart => {

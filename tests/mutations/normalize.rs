@@ -46,9 +46,9 @@ fn normalize_matters() {
         edit(RowsInference, "channel_of(work.group)", "channel_of(0u)"),
         edit(QuadsInference, "channel_of(work.group)", "channel_of(0u)"),
         // row after row
-        edit(RunsInference, "channel_of(group)", "channel_of(0u)"),
+        edit(RunsInference, "channel_of(row.group)", "channel_of(0u)"),
         edit(RunsInference, "work.row % params.channels", "0u"),
-        edit(RunsInference, "group + 1u == params.channels", "false"),
+        edit(RunsInference, "one.group == params.channels", "false"),
         edit(RunsInference, "row + 1u;", "row;"),
         // by rows: the second of two accesses, the last of an odd number
         edit(RowsOutlier(Whole), "store(at, i + step, b, c);", ""),

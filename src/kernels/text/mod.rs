@@ -152,7 +152,11 @@ fn elementwise(walk: Walk, needs: &Needs) -> Vec<&'static str> {
     match walk {
         Walk::Rows | Walk::Quads => vec![apply(walk, needs), shader!("walk/stage.wgsl")],
         Walk::Columns => vec![shader!("walk/stage_columns.wgsl")],
-        Walk::Runs => vec![apply(walk, needs), shader!("walk/stage_runs.wgsl")],
+        Walk::Runs => vec![
+            apply(walk, needs),
+            shader!("walk/stage_runs.wgsl"),
+            shader!("walk/runs.wgsl"),
+        ],
         Walk::Planes => vec![shader!("walk/stage_planes.wgsl")],
         Walk::Words => vec![shader!("walk/stage_words.wgsl")],
     }
@@ -280,7 +284,7 @@ fn backward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs)
     });
     element.push(shader!("backward/element.wgsl"));
     let gather: &[_] = match kernel.walk {
-        Walk::Rows => &[
+        Walk::Rows | Walk::Runs => &[
             shader!("backward/gather/add.wgsl"),
             shader!("backward/gather/rows.wgsl"),
         ],
@@ -296,7 +300,14 @@ fn backward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs)
             shader!("shared/quad_pairs.wgsl"),
             shader!("backward/gather/quads.wgsl"),
         ],
-        Walk::Planes | Walk::Runs | Walk::Words => &[],
+        Walk::Planes | Walk::Words => &[],
+    };
+    let units: &[_] = match kernel.walk {
+        Walk::Runs => &[
+            shader!("backward/sums_of_runs.wgsl"),
+            shader!("walk/runs.wgsl"),
+        ],
+        _ => &[shader!("backward/sums_of_units.wgsl")],
     };
     match kernel.stage {
         Stage::GradientSums | Stage::GradientCoefficients => {
@@ -310,7 +321,7 @@ fn backward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs)
                 shader!("backward/coefficients.wgsl")
             });
             files.extend(gather);
-            files.push(shader!("backward/sums_of_units.wgsl"));
+            files.extend(units);
         }
         Stage::GradientFinalize => {
             files.extend(sums);

@@ -103,7 +103,9 @@ fn kernels(stages: &[Stage], element: Element) -> Vec<Kernel> {
             && (!stage.is_resident() || matches!(kernel.walk, Walk::Rows | Walk::Columns))
             && (!stage.is_finalize()
                 || (kernel.walk, kernel.width) == (Walk::Rows, 1))
-            && (!matches!(kernel.walk, Walk::Planes | Walk::Runs) || stage.is_elementwise())
+            && (kernel.walk != Walk::Planes || stage.is_elementwise())
+            && (kernel.walk != Walk::Runs || stage.is_elementwise() || stage == Stage::GradientSums)
+            && (kernel.walk != Walk::Runs || kernel.combine == Combine::Lane)
             && (kernel.combine == Combine::Lane || !stage.is_elementwise())
             && (kernel.width != 2 || half)
             // what is written is written in whole words
