@@ -87,12 +87,12 @@ pub struct Tuning {
     pub fused_bytes: u64,
     /// Bytes up to which a channels-first tensor with few values of a channel in a row is normalized channel by channel (8x8;
     /// 7x7 with a residual), and has its gradients written so (7x7); larger ones go row by row. Above, rows of f32 that go one
-    /// after another (see `run_bytes`) have one access in flight where two at a time would leave one. Only where a lane walks a
-    /// unit. And see `fused_bytes`.
+    /// after another (see `run_bytes`) have one access in flight where two at a time would leave one, and backward has a partial of
+    /// the sums for each of them, and three dispatches, not one. Only where a lane walks a unit. And see `fused_bytes`.
     pub cache_bytes: u64,
-    /// Bytes of a channel's row (its values in one sample of a channels-first tensor) below which a lane that normalizes goes on
-    /// to the next channel's row, as they lie in memory, and not to the same channel's next. Rows of less than 256 bytes are
-    /// no such: see `cache_bytes`. Only where a lane walks a unit.
+    /// Bytes of a channel's row (its values in one sample of a channels-first tensor) below which a lane that normalizes, writes
+    /// gradients or, above `cache_bytes`, sums them goes on to the next channel's row, as they lie in memory, and not to the same
+    /// channel's next. Rows of less than 256 bytes are no such: see `cache_bytes`. Only where a lane walks a unit.
     pub run_bytes: u64,
     /// Pages of 4 KiB, those of all tensors together, that a lane touches on one walk down a channels-last tensor, unless one
     /// dispatch does all: as many as a processor has translations of addresses at hand. Only where a lane walks a unit.

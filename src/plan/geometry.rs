@@ -17,7 +17,8 @@ pub enum Walk {
     Quads,
     /// A unit is rows that go through all channels (normalizing short runs on software adapters).
     Planes,
-    /// A unit is rows of one channel after another, as they lie in memory (normalizing on software adapters).
+    /// A unit is rows of one channel after another, as they lie in memory (normalizing, and sums of gradients, on software
+    /// adapters).
     Runs,
     /// A unit is words one after another, wherever channels start (halves with an odd number in a row; masks).
     Words,
