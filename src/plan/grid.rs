@@ -253,6 +253,11 @@ pub(super) fn dispatches<'a>(
     };
     let values = window.values.clone();
     let (len, channels) = extent(&area, &parameters);
+    let partials = match geometry.walk {
+        // one of each row, which follow each other channel by channel
+        Walk::Runs => u64::from(parameters.rows / parameters.channels),
+        _ => splits.count(),
+    };
     let workgroups = units.div_ceil(lanes.units_across);
     let most = u64::from(limits.workgroups_per_dimension);
     // whole squares first, so that no folded grid reaches into the next dispatch's workgroups
@@ -276,7 +281,7 @@ pub(super) fn dispatches<'a>(
                 work: Work {
                     values: share(len),
                     channels: share(channels).max(1),
-                    splits: splits.count(),
+                    partials,
                 },
             }
         })

@@ -115,7 +115,7 @@ pub(crate) struct Work {
     /// At most: those of the shape may be fewer.
     pub channels: u64,
     /// Partials of each channel that a stage leaves for finalize.
-    pub splits: u64,
+    pub partials: u64,
 }
 
 /// The text that a dispatch runs, but for where its tensors are.
@@ -244,7 +244,9 @@ impl Dispatch {
     /// Bytes read and bytes written.
     fn traffic(&self, plan: &Plan) -> [u64; 2] {
         let needs = &plan.needs;
-        let Work { values, splits, .. } = self.work;
+        let Work {
+            values, partials, ..
+        } = self.work;
         let channels = self.work.channels.min(plan.shape.channels());
         let stage = self.kernel.stage;
         let tensor = self.kernel.element.bytes() * values;
@@ -255,7 +257,7 @@ impl Dispatch {
                 _ if role.has_shape_of_x() => tensor,
                 Role::Mask => values.div_ceil(8),
                 Role::Partials if reads => needs.partial_bytes() * values,
-                Role::Partials => needs.partial_bytes() * channels * splits,
+                Role::Partials => needs.partial_bytes() * channels * partials,
                 Role::Shards => MOMENTS_BYTES * values,
                 Role::Moments => MOMENTS_BYTES * channels,
                 Role::Coefficients => needs.coefficients() * 4 * channels,
@@ -1133,6 +1135,10 @@ mod tests {
                 ];
                 assert_eq!(found, apart);
                 assert!(bytes >= partials, "{bytes} bytes for a partial of each row");
+                let mut dispatches = plan.dispatches();
+                let [sums, finalize] = [(); 2].map(|()| dispatches.next().expect("three"));
+                assert_eq!(sums.bytes_written, partials);
+                assert!(finalize.bytes_read >= partials);
             } else {
                 assert_eq!(found, [(Stage::GradientFused, Walk::Rows)]);
                 assert_eq!(bytes, 0);
