@@ -92,8 +92,12 @@ pub struct Tuning {
     pub cache_bytes: u64,
     /// Bytes of a channel's row (its values in one sample of a channels-first tensor) below which a lane that normalizes, writes
     /// gradients or, above `cache_bytes`, sums them goes on to the next channel's row, as they lie in memory, and not to the same
-    /// channel's next. Rows of less than 256 bytes are no such: see `cache_bytes`. Only where a lane walks a unit.
+    /// channel's next. Rows of fewer accesses than `shortest_run` are no such. Only where a lane walks a unit.
     pub run_bytes: u64,
+    /// Accesses (of four values, or fewer) in a channel's row from which it is worth coefficients of its own where rows are gone
+    /// over as they lie in memory: see `run_bytes`. Of fewer, each access has its own, where the tensor has more than `cache_bytes`.
+    /// Where four channels share accesses (7x7) a quarter of theirs counts. Only where a lane walks a unit.
+    pub shortest_run: u32,
     /// Pages of 4 KiB, those of all tensors together, that a lane touches on one walk down a channels-last tensor, unless one
     /// dispatch does all: as many as a processor has translations of addresses at hand. Only where a lane walks a unit.
     pub walk_pages: u32,
@@ -135,6 +139,8 @@ impl Tuning {
                 fused_bytes: 64 << 20,
                 cache_bytes: 8 << 20,
                 run_bytes: 16 << 10,
+                // four cache lines of vec4
+                shortest_run: 16,
                 walk_pages: 1024,
                 resident_accesses: 0,
                 resident_workgroups: 1,
@@ -156,6 +162,7 @@ impl Tuning {
                 fused_bytes: 0,
                 cache_bytes: u64::MAX,
                 run_bytes: 0,
+                shortest_run: 16,
                 walk_pages: MOST,
                 // Of 16 vec4, AMD's compiler makes 96 to 128 vector registers in either direction and no spill: 12 to 16
                 // waves of 32 lanes on a SIMD of RDNA3, 8 to 10 on RDNA2, 2 waves of 64 on GCN. That is two workgroups

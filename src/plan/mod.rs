@@ -1097,6 +1097,32 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_row_of_too_few_accesses_has_no_coefficients_of_its_own() {
+        let cpu = Limits {
+            adapter: AdapterKind::Cpu,
+            ..Limits::default()
+        };
+        // 49 accesses, and a quarter of 49
+        for (inner, shortest_run, walk) in [
+            (14, 49, Walk::Runs),
+            (14, 50, Walk::Planes),
+            (7, 12, Walk::Quads),
+            (7, 13, Walk::Planes),
+        ] {
+            let tuning = Tuning {
+                cache_bytes: 0,
+                shortest_run,
+                ..Tuning::for_limits(&cpu)
+            };
+            let shape = Shape::channels_first(&[2, 8, inner, inner]).expect("a shape");
+            let inference = Inference::default().residual(true).tuning(tuning);
+            let plan = Plan::inference(&cpu, shape, &inference).expect("a plan");
+            let last = plan.dispatches().last().expect("a dispatch");
+            assert_eq!(last.walk, walk, "{inner}, {shortest_run}");
+        }
+    }
+
     /// The same of what sums of gradients are gathered from: two tensors at least.
     #[test]
     fn gradients_beyond_the_cache_are_summed_as_a_prefetcher_follows() {

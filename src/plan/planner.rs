@@ -18,9 +18,6 @@ const MOST_BINDINGS: usize = 8;
 /// Values that have their bits in one word of a mask.
 pub(crate) const MASK_WORD: u64 = 32;
 
-/// Accesses in a row of a channel below which it is short: 256 bytes, four cache lines.
-const SHORT_RUN: u64 = 16;
-
 /// Bytes of a page of memory.
 const PAGE: u64 = 4096;
 
@@ -401,12 +398,13 @@ impl<'a> Planner<'a> {
 
     /// Whether a channel's runs are so short, in a tensor so large, that walking one channel from row to row is slow.
     fn has_short_runs(&self, stage: Stage) -> bool {
+        let shortest = u64::from(self.tuning.shortest_run);
         let short = match self.geometry.walk {
-            Walk::Rows => self.geometry.width == 4 && self.geometry.columns < SHORT_RUN,
+            Walk::Rows => self.geometry.width == 4 && self.geometry.columns < shortest,
             // through the four channels of a quad a lane goes without a break: forward that will do for two tensors
             Walk::Quads => {
                 let many = self.needs.gradients().is_some() || self.tensors(stage).count() > 2;
-                many && self.geometry.columns < 4 * SHORT_RUN
+                many && self.geometry.columns < 4 * shortest
             }
             _ => false,
         };
@@ -417,7 +415,7 @@ impl<'a> Planner<'a> {
     fn has_runs(&self, window: &Window) -> bool {
         let columns = self.geometry.columns;
         // the shortest only where the cache does not hold the tensor
-        let least = SHORT_RUN + u64::from(!self.is_beyond_cache());
+        let least = u64::from(self.tuning.shortest_run) + u64::from(!self.is_beyond_cache());
         self.geometry.walk == Walk::Rows
             && columns >= least
             && columns * self.geometry.width * self.needs.element.bytes() < self.tuning.run_bytes

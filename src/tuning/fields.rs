@@ -90,6 +90,7 @@ fields! {
     fused_bytes: |_, _: &Limits| [0, u64::MAX],
     cache_bytes: |_, _: &Limits| [0, u64::MAX],
     run_bytes: |_, _: &Limits| [0, 4 << 10, 16 << 10, u64::MAX],
+    shortest_run: |_, _: &Limits| [0, 4, 16, 64],
     walk_pages: |value, _: &Limits| scaled(value),
     resident_accesses: |_, _: &Limits| [0, 4, 8, MOST_ACCESSES],
     resident_workgroups: |value, _: &Limits| scaled(value),

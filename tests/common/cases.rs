@@ -163,6 +163,7 @@ pub fn tuning() -> impl Strategy<Value = Option<Tuning>> {
         (
             select(vec![0u64, u64::MAX]),
             select(vec![0u64, u64::MAX]),
+            select(vec![0u32, 16, 16, u32::MAX]),
             select(vec![1u32, 3, 1024]),
         ),
         (
@@ -180,7 +181,7 @@ pub fn tuning() -> impl Strategy<Value = Option<Tuning>> {
                 block,
                 tile_rows,
                 fused_bytes,
-                (cache_bytes, run_bytes, walk_pages),
+                (cache_bytes, run_bytes, shortest_run, walk_pages),
                 (resident_accesses, resident_workgroups, paired_tensors),
             )| Tuning {
                 workgroup_size: size,
@@ -192,6 +193,7 @@ pub fn tuning() -> impl Strategy<Value = Option<Tuning>> {
                 fused_bytes,
                 cache_bytes,
                 run_bytes,
+                shortest_run,
                 walk_pages,
                 resident_accesses,
                 resident_workgroups,
