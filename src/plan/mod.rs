@@ -1046,10 +1046,7 @@ mod tests {
         // too few workgroups, unless there are few values
         assert_eq!(held(&limits, &[32, 16, 14, 14], as_it_is), Some(0));
         assert_eq!(held(&limits, &[4, 16, 14, 14], as_it_is), Some(1));
-        let cpu = Limits {
-            adapter: AdapterKind::Cpu,
-            ..Limits::default()
-        };
+        let cpu = software();
         assert_eq!(held(&cpu, &[32, 96, 14, 14], as_it_is), Some(0));
         let windows = Limits {
             binding_bytes: 64 << 10,
@@ -1058,13 +1055,17 @@ mod tests {
         assert_eq!(held(&windows, &[32, 96, 14, 14], as_it_is), Some(0));
     }
 
+    fn software() -> Limits {
+        Limits {
+            adapter: AdapterKind::Cpu,
+            ..Limits::default()
+        }
+    }
+
     /// On a processor: what its prefetcher can follow where the cache does not hold the tensor.
     #[test]
     fn a_tensor_beyond_the_cache_is_normalized_as_a_prefetcher_follows() {
-        let cpu = Limits {
-            adapter: AdapterKind::Cpu,
-            ..Limits::default()
-        };
+        let cpu = software();
         let stored = |sizes: &[usize], element, residual, cache_bytes| {
             let tuning = Tuning {
                 cache_bytes,
@@ -1099,10 +1100,7 @@ mod tests {
 
     #[test]
     fn a_row_of_too_few_accesses_has_no_coefficients_of_its_own() {
-        let cpu = Limits {
-            adapter: AdapterKind::Cpu,
-            ..Limits::default()
-        };
+        let cpu = software();
         // 49 accesses, and a quarter of 49
         for (inner, shortest_run, walk) in [
             (14, 49, Walk::Runs),
@@ -1126,10 +1124,7 @@ mod tests {
     /// The same of what sums of gradients are gathered from: two tensors at least.
     #[test]
     fn gradients_beyond_the_cache_are_summed_as_a_prefetcher_follows() {
-        let cpu = Limits {
-            adapter: AdapterKind::Cpu,
-            ..Limits::default()
-        };
+        let cpu = software();
         let shape = Shape::channels_first(&[9, 8, 14, 14]).expect("a shape");
         let partials = 9 * 8 * 2 * 4;
         for (cache_bytes, run_bytes, runs) in [

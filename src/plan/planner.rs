@@ -212,7 +212,7 @@ impl<'a> Planner<'a> {
         let recomputes = self.needs.recomputes();
         let gathered = read.count();
         // What one instruction reads at equal distances a processor fetches ahead, from row to row too where they follow
-        // each other: unless each row leaves one access to other instructions. Halves wait for arithmetic instead.
+        // each other: unless each row leaves one access to other instructions. Halves are faster in pairs all the same.
         let broken = geometry.walk == Walk::Runs
             && geometry.columns % 2 == 1
             && self.needs.element == Element::F32

@@ -256,42 +256,20 @@ impl Input {
         let rows = (7, 5, 279);
         let layout = |layout: Layout, path: Path| {
             let tuning = path.tuning();
+            let with = |change: fn(&mut Tuning)| {
+                let mut tuning = path.tuning();
+                change(&mut tuning);
+                tuning
+            };
             let (sizes, tuning) = match layout {
                 Layout::Rows if path == Resident => ((7, 5, 243), tuning),
                 Layout::Columns if path == Resident => ((413, 12, 1), tuning),
-                Layout::Rows => {
-                    let run_bytes = 0;
-                    (
-                        rows,
-                        Tuning {
-                            run_bytes,
-                            ..tuning
-                        },
-                    )
-                }
-                Layout::Runs => {
-                    // several for a lane
-                    let workgroups = 1;
-                    (
-                        (31, 5, 279),
-                        Tuning {
-                            workgroups,
-                            ..tuning
-                        },
-                    )
-                }
-                Layout::LongRow => ((1, 1, 6001), Tuning { block: 1, ..tuning }),
+                Layout::Rows => (rows, with(|tuning| tuning.run_bytes = 0)),
+                // several for a lane
+                Layout::Runs => ((31, 5, 279), with(|tuning| tuning.workgroups = 1)),
+                Layout::LongRow => ((1, 1, 6001), with(|tuning| tuning.block = 1)),
                 Layout::Columns => ((1213, 12, 1), tuning),
-                Layout::ColumnsApart => {
-                    let fused_bytes = 0;
-                    (
-                        (1213, 12, 1),
-                        Tuning {
-                            fused_bytes,
-                            ..tuning
-                        },
-                    )
-                }
+                Layout::ColumnsApart => ((1213, 12, 1), with(|tuning| tuning.fused_bytes = 0)),
                 Layout::Quads => ((29, 8, 9), tuning),
                 Layout::QuadsWide => ((5, 8, 29), tuning),
                 Layout::Windows => ((3, 200, 21), lanes()),
