@@ -35,18 +35,16 @@ macro_rules! shader {
 /// What is computed of the values, in which files, and what stands there instead: so much that no load can be left out.
 const ARITHMETIC: &[(&[&str], &str, &str)] = &[
     // statistics: sums of squares and deviations, and of which channel an access is
+    (&[shader!("forward/gather/add.wgsl")], " - center;", ";"),
     (
-        &[
-            shader!("forward/gather/rows.wgsl"),
-            shader!("forward/gather/columns.wgsl"),
-        ],
-        ") - center;",
-        ");",
+        &[shader!("forward/gather/add.wgsl")],
+        "*squares += a * a + b * b;",
+        "",
     ),
     (
-        &[shader!("forward/gather/rows.wgsl")],
-        "squares += a * a + b * b;",
-        "",
+        &[shader!("forward/gather/columns.wgsl")],
+        ") - center;",
+        ");",
     ),
     (
         &[shader!("forward/gather/columns.wgsl")],

@@ -111,6 +111,9 @@ pub struct Tuning {
     /// Tensors of which a lane has two accesses each in flight; where a loop goes over more, it has one of each. More take more
     /// registers on a GPU, and more of a processor's cache of decoded instructions. Statistics have two or four always.
     pub paired_tensors: u32,
+    /// Whether the forward pass reads and writes halves eight at a time, 16 bytes as four f32 are, where a row has a multiple of
+    /// eight, and no fewer than four for each of `shortest_run`. Only where a lane walks a unit.
+    pub wide_halves: bool,
 }
 
 impl Tuning {
@@ -145,6 +148,7 @@ impl Tuning {
                 resident_accesses: 0,
                 resident_workgroups: 1,
                 paired_tensors: 3,
+                wide_halves: true,
             },
             AdapterKind::Integrated | AdapterKind::Discrete => Self {
                 workgroup_size: largest(256, limits.workgroup_size.min(most_in_a_team(limits))),
@@ -175,6 +179,7 @@ impl Tuning {
                     8
                 },
                 paired_tensors: 3,
+                wide_halves: false,
             },
         }
     }

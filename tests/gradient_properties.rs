@@ -379,6 +379,16 @@ fn all_branches() -> Branches {
         all.extend(each(&format!("GradientCoefficients by {walk}"), &combines));
         all.extend(each(&format!("Coefficients by {walk}"), &["F16", "Bf16"]));
     }
+    // eight halves, which f32 has nothing like
+    for stage in ["Statistics", "Fused", "Normalize", "NormalizeGiven"] {
+        for walk in ["Rows", "Columns"] {
+            all.extend(each(&format!("{stage} by {walk}"), &["width 8"]));
+        }
+    }
+    for stage in ["Normalize", "NormalizeGiven"] {
+        all.extend(each(&format!("{stage} by Runs"), &["width 8"]));
+    }
+    all.extend(each("Coefficients by Columns", &["width 8"]));
     for walk in ["Rows", "Columns", "Quads"] {
         for stage in ["GradientSums", "GradientFused", "GradientInput"] {
             let name = format!("{stage} by {walk}");

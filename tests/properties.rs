@@ -231,7 +231,7 @@ fn planned(case: &Case) -> Branches {
 fn run_aimed(left: &mut Branches, small: bool) {
     let mut runner = runner(2 + u8::from(small), 0);
     let strategy = case(small);
-    for _ in 0..4000 {
+    for _ in 0..8000 {
         if left.is_empty() {
             return;
         }

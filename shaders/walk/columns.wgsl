@@ -1,7 +1,7 @@
 // Goes over a unit, channels contiguous: a lane keeps the coefficients of its channels down the rows.
-fn apply(work: Work, channel: Channel) {
+fn apply(work: Work, channels: Channels) {
     let at = starts();
-    let c = spread(channel);
+    let c = spread(channels);
     let step = TEAM_ROWS * params.row_stride;
     let end = work.start + work.row_end * params.row_stride;
     var i = work.start + work.row * params.row_stride;

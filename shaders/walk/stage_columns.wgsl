@@ -1,4 +1,4 @@
-// Stage, channels contiguous: a column is a group of channels, whose coefficients serve all rows of the unit.
+// Stage, channels contiguous: a column is a group of channels, or two, whose coefficients serve all rows of the unit.
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(invocation: Invocation) {
     let work = locate(invocation.lane, invocation.workgroup);
@@ -11,9 +11,8 @@ fn main(invocation: Invocation) {
     // store to the row before while that is on its way: two columns put enough stores between, and of more
     // a processor's cache of decoded instructions would not hold the loop. A GPU has no registers for two columns' coefficients.
     for (; PAIRS && !SHARED && column + TEAM_COLUMNS < work.column_end; column += 2u * TEAM_COLUMNS) {
-        let group = params.first_column + column;
-        let c0 = spread(channel_of(group));
-        let c1 = spread(channel_of(group + TEAM_COLUMNS));
+        let c0 = coefficients_of(params.first_column + column);
+        let c1 = coefficients_of(params.first_column + column + TEAM_COLUMNS);
         for (var i = begin + column; i < end; i += step) {
             let x0 = load(at, i);
             let x1 = load(at, i + TEAM_COLUMNS);
@@ -23,7 +22,7 @@ fn main(invocation: Invocation) {
     }
     // two accesses of a column in flight
     for (; column < work.column_end; column += TEAM_COLUMNS) {
-        let c = spread(channel_of(params.first_column + column));
+        let c = coefficients_of(params.first_column + column);
         var i = begin + column;
         for (; PAIRS && i + step < end; i += 2u * step) {
             let x0 = load(at, i);

@@ -8,6 +8,9 @@ use crate::packed::Packed;
 use crate::plan::{Pass, Plan, Role};
 use crate::tensor::{Buffers, Tensor};
 
+/// Tensors of the shape of x that all start at multiples of so many bytes may be accessed by four values, or by eight halves.
+const ALIGNED_BYTES: u64 = 16;
+
 /// A tensor that a plan may have.
 struct Entry<'a> {
     name: &'static str,
@@ -61,7 +64,7 @@ impl<'a> Tensors<'a> {
         self.by_role.iter().map(|&(_, tensor)| tensor)
     }
 
-    /// Whether the tensors of the shape of x may be accessed by four values.
+    /// Whether the tensors of the shape of x start where the widest accesses may.
     pub fn aligned(&self) -> bool {
         let of_shape = self
             .by_role
@@ -69,7 +72,7 @@ impl<'a> Tensors<'a> {
             .filter(|(role, _)| role.has_shape_of_x());
         of_shape
             .map(|(_, tensor)| tensor)
-            .all(|tensor| tensor.offset().is_multiple_of(4 * tensor.element().bytes()))
+            .all(|tensor| tensor.offset().is_multiple_of(ALIGNED_BYTES))
     }
 }
 

@@ -42,7 +42,7 @@ impl Walk {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Geometry {
     pub walk: Walk,
-    /// Values in one access: 4, 2 or 1.
+    /// Values in one access: 8, 4, 2 or 1.
     pub width: u64,
     pub rows: u64,
     pub groups: u64,
@@ -63,7 +63,7 @@ impl Geometry {
             let fits = widths.iter().copied().find(|&w| size.is_multiple_of(w));
             fits.unwrap_or(1)
         };
-        let fours = |size: u64| widest(size) == 4;
+        let fours = |size: u64| widths.contains(&4) && size.is_multiple_of(4);
         if inner == 1 && channels > 1 {
             let width = widest(channels);
             return Self {
@@ -192,8 +192,8 @@ mod tests {
         /// Every value is in exactly one window, and no window is longer than the limit.
         #[test]
         fn windows_partition_the_tensor(
-            outer in 1u64..7, channels in 1u64..9, inner in 1u64..40, widths in prop::sample::select(vec![vec![1u64], vec![4, 1], vec![4, 2, 1], vec![2, 1]]),
-            limit in 4u64..200, lanes in any::<bool>(),
+            outer in 1u64..7, channels in 1u64..9, inner in 1u64..40, widths in prop::sample::select(vec![vec![1u64], vec![4, 1], vec![8, 4, 2, 1], vec![4, 2, 1], vec![2, 1]]),
+            limit in 8u64..200, lanes in any::<bool>(),
         ) {
             let shape = Shape::from_geometry(outer, channels, inner).expect("small");
             let team = if lanes { Team::Lane } else { Team::Workgroup };

@@ -199,7 +199,8 @@ pub(super) fn dispatches<'a>(
         walk: geometry.walk,
         element,
         width: geometry.width,
-        channels: geometry.channels_per_group,
+        // of eight, one half has as many as a vector
+        channels: geometry.channels_per_group.min(4),
         team: tuning.team,
         pairs,
         combine: lanes.combine(stage, tuning, limits),

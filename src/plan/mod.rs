@@ -68,7 +68,7 @@ pub struct Plan {
     needs: Needs,
     /// The number of moments that the caller gives.
     shards: u64,
-    /// For tensors that start at multiples of four values.
+    /// For tensors that start at multiples of 16 bytes.
     aligned: Program,
     /// For all others.
     unaligned: Program,
@@ -127,7 +127,7 @@ pub(crate) struct Kernel {
     pub element: Element,
     /// Values in one access of x and of the other tensors of its shape.
     pub width: u64,
-    /// Channels of a unit.
+    /// Channels of a unit, or of either half of one that has eight.
     pub channels: u64,
     pub team: Team,
     pub pairs: Pairs,
@@ -135,6 +135,18 @@ pub(crate) struct Kernel {
     pub lanes: Lanes,
     /// What a lane holds in registers, where the stage is resident.
     pub held: Option<Held>,
+}
+
+impl Kernel {
+    /// Whether an access is eight halves, which are two vectors.
+    pub const fn takes_eights(&self) -> bool {
+        self.width == 8
+    }
+
+    /// Values in a vector of an access.
+    pub const fn vector_width(&self) -> u64 {
+        if self.takes_eights() { 4 } else { self.width }
+    }
 }
 
 /// Where a lane has two accesses of each tensor in flight.
@@ -200,7 +212,7 @@ pub struct DispatchInfo {
     pub walk: Walk,
     /// How x and the other tensors of its shape are stored.
     pub element: Element,
-    /// Values in one access of them: 4, 2 or 1.
+    /// Values in one access of them: 8, 4, 2 or 1.
     pub width: u64,
     /// How the lanes of a unit combine what they found.
     pub combine: Combine,
@@ -688,7 +700,7 @@ impl Plan {
         self.shape.len().div_ceil(MASK_WORD)
     }
 
-    /// The dispatches in order, as they are for tensors that start at multiples of four values.
+    /// The dispatches in order, as they are for tensors that start at multiples of 16 bytes.
     pub fn dispatches(&self) -> impl Iterator<Item = DispatchInfo> + '_ {
         self.aligned
             .dispatches

@@ -74,7 +74,8 @@ fn window_values(limits: &Limits, element: Element) -> u64 {
     }
 }
 
-/// Values that an access may have, the most first: of tensors that start at multiples of four values, or of any.
+/// Values that an access may have, the most first, but for eight halves: of tensors that start at multiples of 16 bytes, or of
+/// any.
 pub(super) const fn widths(element: Element, aligned: bool) -> &'static [u64] {
     match (aligned, element) {
         (true, Element::F32) => &[4, 1],
@@ -84,8 +85,20 @@ pub(super) const fn widths(element: Element, aligned: bool) -> &'static [u64] {
     }
 }
 
+/// Whether halves are accessed eight at a time, where a row has a multiple of eight: not rows that are too short for coefficients
+/// of their own.
+fn takes_eights(tuning: &Tuning, needs: &Needs, shape: Shape, aligned: bool) -> bool {
+    let long = shape.inner() == 1 || shape.inner() / 4 >= u64::from(tuning.shortest_run);
+    aligned
+        && long
+        && tuning.wide_halves
+        && tuning.team == Team::Lane
+        && needs.element != Element::F32
+        && needs.gradients().is_none()
+}
+
 impl<'a> Planner<'a> {
-    /// For tensors that all start at multiples of four values, or for any.
+    /// For tensors that all start at multiples of 16 bytes, or for any.
     pub fn new(
         limits: &'a Limits,
         tuning: &'a Tuning,
@@ -104,7 +117,11 @@ impl<'a> Planner<'a> {
             tuning,
             needs,
             shape,
-            geometry: Geometry::new(shape, widths, tuning.team, window),
+            geometry: if takes_eights(tuning, needs, shape, aligned) && window >= 8 {
+                Geometry::new(shape, &[8, 4, 2, 1], tuning.team, window)
+            } else {
+                Geometry::new(shape, widths, tuning.team, window)
+            },
             window,
             // of an odd number of halves the last word is shared with what follows
             words: fits.map_or(1, |&width| width.max(needs.element.per_word())),
@@ -416,8 +433,9 @@ impl<'a> Planner<'a> {
         let columns = self.geometry.columns;
         // the shortest only where the cache does not hold the tensor
         let least = u64::from(self.tuning.shortest_run) + u64::from(!self.is_beyond_cache());
+        let fours = columns * self.geometry.width.div_ceil(4);
         self.geometry.walk == Walk::Rows
-            && columns >= least
+            && fours >= least
             && columns * self.geometry.width * self.needs.element.bytes() < self.tuning.run_bytes
             && most_in_a_run(columns) > 0
             && self.tuning.team == Team::Lane

@@ -95,6 +95,7 @@ fields! {
     resident_accesses: |_, _: &Limits| [0, 4, 8, MOST_ACCESSES],
     resident_workgroups: |value, _: &Limits| scaled(value),
     paired_tensors: |_, _: &Limits| [0, 2, 3, 5],
+    wide_halves: |_, _: &Limits| [false, true],
 }
 
 /// From 4, the smallest subgroup there is, up to a limit.

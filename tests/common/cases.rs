@@ -170,6 +170,7 @@ pub fn tuning() -> impl Strategy<Value = Option<Tuning>> {
             select(vec![0u32, 3, 16, 16]),
             select(vec![1u32, 300]),
             select(vec![0u32, 3, 3, 5]),
+            any::<bool>(),
         ),
     )
         .prop_map(
@@ -182,7 +183,7 @@ pub fn tuning() -> impl Strategy<Value = Option<Tuning>> {
                 tile_rows,
                 fused_bytes,
                 (cache_bytes, run_bytes, shortest_run, walk_pages),
-                (resident_accesses, resident_workgroups, paired_tensors),
+                (resident_accesses, resident_workgroups, paired_tensors, wide_halves),
             )| Tuning {
                 workgroup_size: size,
                 team,
@@ -198,6 +199,7 @@ pub fn tuning() -> impl Strategy<Value = Option<Tuning>> {
                 resident_accesses,
                 resident_workgroups,
                 paired_tensors,
+                wide_halves,
             },
         );
     prop::option::weighted(0.9, tuning)

@@ -48,6 +48,7 @@ pub fn lanes() -> Tuning {
         resident_accesses: 0,
         resident_workgroups: 1,
         paired_tensors: 3,
+        wide_halves: true,
     }
 }
 
@@ -68,6 +69,7 @@ pub fn teams(workgroup_size: u32) -> Tuning {
         resident_accesses: 0,
         resident_workgroups: 1,
         paired_tensors: 3,
+        wide_halves: true,
     }
 }
 

@@ -2,7 +2,11 @@
 
 use wgpu_batchnorm::Element::{Bf16, F16};
 
-use crate::inputs::Input::{Halves, OddHalves, OddHalvesWindows, Pack, Unpack};
+use crate::inputs::Input::{
+    Halves, OddHalves, OddHalvesWindows, Pack, Unpack, WideFrozen, WideHalves,
+};
+use crate::inputs::Layout::{Columns, ColumnsApart, Rows, Runs};
+use crate::inputs::Path::{Split, Whole};
 use crate::{assert_noticed, edit};
 
 #[test]
@@ -109,5 +113,95 @@ fn words_of_halves_matter() {
             "(first / params.inner)",
         ),
         edit(OddHalvesWindows, "at.first_bit + i * WIDTH", "i * WIDTH"),
+    ]);
+}
+
+#[test]
+fn eight_halves_at_a_time_matter() {
+    let rows = WideHalves(Rows, Whole);
+    let columns = WideHalves(Columns, Whole);
+    assert_noticed(&[
+        // either half of an access
+        edit(
+            rows,
+            "unpack4(slot0[at.x + i].zw)",
+            "unpack4(slot0[at.x + i].xy)",
+        ),
+        edit(
+            rows,
+            "unpack4(slot0[at.x + i].xy)",
+            "unpack4(slot0[at.x + i].yx)",
+        ),
+        edit(rows, "pack(v.b.xy)", "pack(v.a.xy)"),
+        edit(rows, "pack(v.a.zw)", "pack(v.b.zw)"),
+        edit(rows, "Loaded(x.b, residual.b)", "Loaded(x.b, residual.a)"),
+        edit(rows, "output(loaded.b, c.b)", "output(loaded.a, c.b)"),
+        // sums by rows, two accesses and the last of an odd number
+        edit(rows, "*sum += a + b;", "*sum += a + a;"),
+        edit(rows, "*squares += a * a + b * b;", "*squares += a * a;"),
+        edit(rows, "let b = x.b - center;", "let b = x.a - center;"),
+        edit(
+            rows,
+            "add(sum, squares, x1, center);",
+            "add(sum, squares, x0, center);",
+        ),
+        edit(rows, "const WIDTH: u32 = 8u;", "const WIDTH: u32 = 4u;"),
+        edit(
+            WideFrozen(Runs),
+            "Coefficients(V(c.mean), V(c.scale), V(c.shift)), Coefficients(V(c.mean)",
+            "Coefficients(V(c.mean), V(c.scale), V(c.shift)), Coefficients(V(c.shift)",
+        ),
+        // sums by columns: both groups, two accesses and the last of an odd number
+        edit(columns, "median(first.b, middle.b, last.b)", "V(1e9)"),
+        edit(
+            columns,
+            "add_pair(&b, x0.b, x1.b, center_b);",
+            "add_pair(&b, x0.a, x1.b, center_b);",
+        ),
+        edit(
+            columns,
+            "add_pair(&a, x0.a, x1.a, center_a);",
+            "add_pair(&a, x0.a, x0.a, center_a);",
+        ),
+        edit(columns, "add(&a, x.a, center_a);", ""),
+        edit(columns, "add(&b, x.b, center_b);", ""),
+        edit(
+            columns,
+            "let center_b = tally_b.center;",
+            "let center_b = tally_a.center;",
+        ),
+        edit(
+            columns,
+            "frame.b, count, b.sum, b.squares",
+            "frame.b, count, a.sum, b.squares",
+        ),
+        edit(columns, "moments_of(tally_b)", "moments_of(tally_a)"),
+        // what becomes of them
+        edit(
+            columns,
+            "finalize(2u * work.group + 1u,",
+            "finalize(2u * work.group,",
+        ),
+        edit(
+            columns,
+            "apply(work, Channels(a, b))",
+            "apply(work, Channels(b, a))",
+        ),
+        edit(columns, "V(c.b.mean)", "V(c.a.mean)"),
+        edit(
+            WideHalves(ColumnsApart, Whole),
+            "finish(work, 2u * work.group + 1u, origin.b, moments.b);",
+            "finish(work, 2u * work.group + 1u, origin.a, moments.a);",
+        ),
+        edit(
+            WideHalves(Columns, Split),
+            "finish(work, 2u * work.group, origin.a, moments.a);",
+            "",
+        ),
+        edit(
+            WideFrozen(Columns),
+            "channel_of(2u * column + 1u)",
+            "channel_of(2u * column)",
+        ),
     ]);
 }

@@ -73,6 +73,9 @@ pub enum Input {
     /// Both passes of halves; with an odd number in a row.
     Halves(Element),
     OddHalves(Element),
+    /// Both passes of halves that go eight at a time forward, and by fixed statistics.
+    WideHalves(Layout, Path),
+    WideFrozen(Layout),
     /// Odd halves and masks in bindings of 8 KiB.
     OddHalvesWindows,
     MaskWindows,
@@ -276,6 +279,21 @@ impl Input {
             };
             step(sizes, none).tuned(tuning)
         };
+        let wide = |layout: Layout, path: Path| {
+            let sizes = match layout {
+                Layout::Columns | Layout::ColumnsApart => (1213, 24, 1),
+                // an odd number of accesses
+                _ => (7, 5, 280),
+            };
+            let mut tuning = path.tuning();
+            match layout {
+                Layout::ColumnsApart => tuning.fused_bytes = 0,
+                Layout::Rows => tuning.run_bytes = 0,
+                _ => {}
+            }
+            let step = step(sizes, none).residual().tuned(tuning);
+            step.with(|options| options.element(Element::Bf16))
+        };
         let windows = || bare().limited(|limits| limits.binding_bytes = 8 << 10);
         let fixed = |step: LayerStep| step.with(|options| options.statistics(Statistics::Fixed));
         let (step, device) = match self {
@@ -325,6 +343,8 @@ impl Input {
                 let step = step.with(|options| options.element(element));
                 (step.tuned(split(lanes())), bare().clone())
             }
+            Self::WideHalves(of, path) => (wide(of, path), bare().clone()),
+            Self::WideFrozen(of) => (fixed(wide(of, Split)), bare().clone()),
             Self::OddHalves(element) => {
                 let add = Gradient::Add;
                 let step = step((3, 5, 7), Activation::Relu).residual();

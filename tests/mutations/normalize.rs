@@ -65,13 +65,13 @@ fn normalize_matters() {
         // by columns, on their own
         edit(
             ColumnsInference,
-            "channel_of(group + TEAM_COLUMNS)",
-            "channel_of(group)",
+            "coefficients_of(params.first_column + column + TEAM_COLUMNS)",
+            "coefficients_of(params.first_column + column)",
         ),
         edit(
             ColumnsInference,
-            "let c = spread(channel_of(params.first_column + column));",
-            "let c = spread(channel_of(0u));",
+            "let c = coefficients_of(params.first_column + column);",
+            "let c = coefficients_of(0u);",
         ),
         edit(
             ColumnsInference,

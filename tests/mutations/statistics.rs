@@ -38,11 +38,11 @@ fn frames_matter() {
 fn statistics_by_rows_matter() {
     assert_noticed(&[
         // sums by rows, their tails and their counts
-        edit(Rows(Whole), "sum += a + b;", "sum += a;"),
+        edit(Rows(Whole), "*sum += a + b;", "*sum += a;"),
         edit(
             Rows(Whole),
-            "squares += a * a + b * b;",
-            "squares += a * a;",
+            "*squares += a * a + b * b;",
+            "*squares += a * a;",
         ),
         edit(
             Rows(Whole),
@@ -51,11 +51,8 @@ fn statistics_by_rows_matter() {
         ),
         edit(RowsOutlier(Whole), "count * WIDTH", "count"),
         edit(Rows(Whole), "if count > 0u", "if count > 1000u"),
-        edit(
-            Rows(Whole),
-            "let a = load_x(at, i) - center;",
-            "let a = load_x(at, i);",
-        ),
+        edit(Rows(Whole), "let a = x0 - center;", "let a = x0;"),
+        edit(Rows(Whole), "let a = x - center;", "let a = x;"),
         edit(
             Rows(Split),
             "i = work.start + row * row_stride + work.column;",

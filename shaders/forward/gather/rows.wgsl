@@ -17,15 +17,12 @@ fn gather(work: Work, frame: M) -> Moments {
             count += (stop - i + step - 1u) / step;
             // two accesses in flight
             for (; i + step < stop; i += 2u * step) {
-                let a = load_x(at, i) - center;
-                let b = load_x(at, i + step) - center;
-                sum += a + b;
-                squares += a * a + b * b;
+                let a = load_x(at, i);
+                let b = load_x(at, i + step);
+                add_pair(&sum, &squares, a, b, center);
             }
             if i < stop {
-                let a = load_x(at, i) - center;
-                sum += a;
-                squares += a * a;
+                add(&sum, &squares, load_x(at, i), center);
                 i += step;
             }
             if count >= block {

@@ -152,7 +152,8 @@ impl Accessors<'_> {
         let name = role.name();
         match role {
             Role::X | Role::Residual => {
-                format!("fn load_{name}(at: Starts, i: u32) -> V {{ return V(0.0); }}\n")
+                let access = self.access();
+                format!("fn load_{name}(at: Starts, i: u32) -> {access} {{ return {access}(); }}\n")
             }
             Role::GradInput | Role::GradResidual => {
                 format!("fn store_{name}(at: Starts, i: u32, v: V) {{}}\n")
@@ -183,14 +184,25 @@ impl Accessors<'_> {
         }
     }
 
+    /// The type of one access of a tensor of the shape of x.
+    const fn access(&self) -> &'static str {
+        if self.kernel.takes_eights() {
+            "Eight"
+        } else {
+            "V"
+        }
+    }
+
     /// Loads and stores of a tensor of the shape of x.
     fn values(&self, role: Role, n: usize, writes: bool) -> String {
         let name = role.name();
         let width = self.kernel.width;
         let half = self.needs.element != Element::F32;
+        let access = self.access();
         let word = format!("slot{n}[at.{name} + i]");
         let load = match (half, width) {
             (false, _) => format!("bitcast<V>({word})"),
+            (true, 8) => format!("Eight(unpack4({word}.xy), unpack4({word}.zw))"),
             (true, 4) => format!("unpack4({word})"),
             (true, 2) => format!("unpack({word})"),
             // two values to a word
@@ -199,13 +211,13 @@ impl Accessors<'_> {
         let mut functions = vec![];
         if !writes || self.needs.adds(role) {
             functions.push(format!(
-                "fn load_{name}(at: Starts, i: u32) -> V {{ return {load}; }}\n"
+                "fn load_{name}(at: Starts, i: u32) -> {access} {{ return {load}; }}\n"
             ));
         }
         if role == Role::X {
             let value = match (half, width) {
                 (false, 4) => format!("bitcast<f32>({word}[k])"),
-                (true, 4) => format!("unpack({word}[k / 2u])[k % 2u]"),
+                (true, 4 | 8) => format!("unpack({word}[k / 2u])[k % 2u]"),
                 (true, 2) => format!("unpack({word})[k % 2u]"),
                 _ => load,
             };
@@ -224,6 +236,9 @@ impl Accessors<'_> {
                 (true, 4) => {
                     format!("let sum = {value}; {word} = vec2(pack(sum.xy), pack(sum.zw));")
                 }
+                (true, 8) => format!(
+                    "{word} = vec4(pack(v.a.xy), pack(v.a.zw), pack(v.b.xy), pack(v.b.zw));"
+                ),
                 (true, _) if self.kernel.walk == Walk::Words => format!(
                     "let bits = pack({value}); \
                      {word} = select(bits, (bits & 0xffffu) | ({word} & 0xffff0000u), 2u * i + 1u == params.values);"
@@ -231,7 +246,7 @@ impl Accessors<'_> {
                 (true, _) => format!("{word} = pack({value});"),
             };
             functions.push(format!(
-                "fn store_{name}(at: Starts, i: u32, v: V) {{ {store} }}\n"
+                "fn store_{name}(at: Starts, i: u32, v: {access}) {{ {store} }}\n"
             ));
         }
         functions.concat()

@@ -23,6 +23,11 @@ pub(super) fn coefficients(kernel: &Kernel, needs: &Needs, slot: Option<(usize, 
         fields("M"),
         fields("V")
     );
+    let eights = "struct CoefficientsOfEight {\n    a: Coefficients,\n    b: Coefficients,\n}\n\n";
+    let vectors = |of| {
+        let each = each(&|name| format!("V({of}.{name})"));
+        format!("Coefficients({each})")
+    };
     let conversion = match kernel.walk {
         Walk::Quads => format!(
             "fn spread_one(c: Channel, k: u32) -> Coefficients {{ return Coefficients({}); }}\n\
@@ -34,9 +39,26 @@ pub(super) fn coefficients(kernel: &Kernel, needs: &Needs, slot: Option<(usize, 
             "fn blend(a: Channel, b: Channel, of_b: B) -> Coefficients {{ return Coefficients({}); }}\n",
             each(&|name| format!("select(V(a.{name}), V(b.{name}), of_b)")),
         ),
-        Walk::Rows | Walk::Columns | Walk::Runs => format!(
-            "fn spread(c: Channel) -> Coefficients {{ return Coefficients({}); }}\n",
-            each(&|name| format!("V(c.{name})")),
+        Walk::Columns if kernel.takes_eights() => format!(
+            "{eights}// the coefficients of all channels of a unit\n\
+             struct Channels {{\n    a: Channel,\n    b: Channel,\n}}\n\n\
+             fn spread(c: Channels) -> CoefficientsOfEight {{ return CoefficientsOfEight({}, {}); }}\n",
+            vectors("c.a"),
+            vectors("c.b"),
+        ),
+        Walk::Columns => format!(
+            "// the coefficients of all channels of a unit\n\
+             alias Channels = Channel;\n\n\
+             fn spread(c: Channels) -> Coefficients {{ return {}; }}\n",
+            vectors("c"),
+        ),
+        Walk::Rows | Walk::Runs if kernel.takes_eights() => format!(
+            "{eights}fn spread(c: Channel) -> CoefficientsOfEight {{ return CoefficientsOfEight({0}, {0}); }}\n",
+            vectors("c"),
+        ),
+        Walk::Rows | Walk::Runs => format!(
+            "fn spread(c: Channel) -> Coefficients {{ return {}; }}\n",
+            vectors("c"),
         ),
     };
     let name = Role::Coefficients.name();

@@ -88,22 +88,28 @@ pub(super) fn head(kernel: &Kernel, needs: &Needs, slots: &[Slot]) -> String {
         line(format_args!("const SLOPE: f32 = {slope:e}f;"));
     }
     line(format_args!(
-        "// one access and its truth values; one number per channel of a unit, and the same as bits or counts"
+        "// one access (one half of an access of eight) and its truth values; one number per channel of a unit, and the same\n\
+         // as bits or counts"
     ));
-    line(format_args!("alias V = {};", vector("f32", kernel.width)));
-    line(format_args!("alias B = {};", vector("bool", kernel.width)));
+    let vector_width = kernel.vector_width();
+    line(format_args!("alias V = {};", vector("f32", vector_width)));
+    line(format_args!("alias B = {};", vector("bool", vector_width)));
     line(format_args!("alias M = {float};"));
     line(format_args!("alias U = {unsigned};"));
     let activated = if activates_by_value(kernel, needs) {
         1
     } else {
-        kernel.width
+        vector_width
     };
     line(format_args!(
         "// what an activation is evaluated of at once, and its truth values"
     ));
     line(format_args!("alias Z = {};", vector("f32", activated)));
     line(format_args!("alias T = {};\n", vector("bool", activated)));
+    if kernel.takes_eights() {
+        line(format_args!("// one access of eight halves"));
+        line(format_args!("struct Eight {{\n    a: V,\n    b: V,\n}}\n"));
+    }
     line(format_args!("{PARAMETERS_WGSL}"));
     line(format_args!(
         "@group(0) @binding({PARAMETERS_BINDING}) var<uniform> params: Parameters;"
@@ -122,7 +128,7 @@ pub(super) fn head(kernel: &Kernel, needs: &Needs, slots: &[Slot]) -> String {
     }
     // an access of one channel is that channel's; one of several channels has one value of each
     let fold = match (kernel.width, kernel.channels) {
-        (4, 1) => "(v.x + v.y) + (v.z + v.w)",
+        (4 | 8, 1) => "(v.x + v.y) + (v.z + v.w)",
         (2, 1) => "v.x + v.y",
         _ => "v",
     };

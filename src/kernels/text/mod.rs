@@ -148,10 +148,18 @@ fn apply(walk: Walk, needs: &Needs) -> &'static str {
 }
 
 /// A stage that has its coefficients from elsewhere.
-fn elementwise(walk: Walk, needs: &Needs) -> Vec<&'static str> {
+fn elementwise(kernel: &Kernel, needs: &Needs) -> Vec<&'static str> {
+    let walk = kernel.walk;
     match walk {
         Walk::Rows | Walk::Quads => vec![apply(walk, needs), shader!("walk/stage.wgsl")],
-        Walk::Columns => vec![shader!("walk/stage_columns.wgsl")],
+        Walk::Columns => vec![
+            if kernel.takes_eights() {
+                shader!("walk/groups_of_column.wgsl")
+            } else {
+                shader!("walk/group_of_column.wgsl")
+            },
+            shader!("walk/stage_columns.wgsl"),
+        ],
         Walk::Runs => vec![
             apply(walk, needs),
             shader!("walk/stage_runs.wgsl"),
@@ -172,7 +180,18 @@ fn frame(walk: Walk) -> &'static str {
 
 fn forward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs) {
     let gather: &[_] = match kernel.walk {
-        Walk::Rows => &[frame(kernel.walk), shader!("forward/gather/rows.wgsl")],
+        Walk::Rows => &[
+            frame(kernel.walk),
+            if kernel.takes_eights() {
+                shader!("forward/gather/add_eight.wgsl")
+            } else {
+                shader!("forward/gather/add.wgsl")
+            },
+            shader!("forward/gather/rows.wgsl"),
+        ],
+        Walk::Columns if kernel.takes_eights() => {
+            &[shader!("forward/gather/columns_of_eight.wgsl")]
+        }
         Walk::Columns => &[frame(kernel.walk), shader!("forward/gather/columns.wgsl")],
         Walk::Quads => &[
             shader!("shared/quad_pairs.wgsl"),
@@ -180,13 +199,31 @@ fn forward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs) 
         ],
         Walk::Planes | Walk::Runs | Walk::Words => &[],
     };
-    let units = shader!("forward/gather_units.wgsl");
+    let of_eight_channels = kernel.walk == Walk::Columns && kernel.takes_eights();
+    let (units, fused) = if of_eight_channels {
+        (
+            shader!("forward/gather_units_of_eight.wgsl"),
+            shader!("forward/fused_of_eight.wgsl"),
+        )
+    } else {
+        (
+            shader!("forward/gather_units.wgsl"),
+            shader!("forward/fused.wgsl"),
+        )
+    };
     let moments = || {
         let mut moments = vec![shader!("forward/moments.wgsl")];
         moments.extend(combine(kernel, shader!("forward/subgroup_moments.wgsl")));
         moments
     };
-    let element = shader!("forward/element.wgsl");
+    let element = [
+        shader!("forward/element.wgsl"),
+        if kernel.takes_eights() {
+            shader!("forward/access_of_eight.wgsl")
+        } else {
+            shader!("forward/access.wgsl")
+        },
+    ];
     match kernel.stage {
         Stage::Statistics => {
             files.extend(moments());
@@ -222,17 +259,17 @@ fn forward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs) 
             files.extend(moments());
             files.push(shader!("forward/channel.wgsl"));
             files.extend(activation(needs.activation));
-            files.push(element);
+            files.extend(element);
             files.extend(gather);
             files.push(apply(kernel.walk, needs));
-            files.push(shader!("forward/fused.wgsl"));
+            files.push(fused);
         }
         Stage::Resident => {
             files.extend(moments());
             files.push(shader!("forward/channel.wgsl"));
             files.extend(activation(needs.activation));
+            files.extend(element);
             files.extend([
-                element,
                 frame(kernel.walk),
                 shader!("walk/resident.wgsl"),
                 shader!("forward/resident.wgsl"),
@@ -241,13 +278,13 @@ fn forward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs) 
         Stage::Normalize | Stage::NormalizeGiven => {
             files.push(shader!("combine/nothing.wgsl"));
             files.extend(activation(needs.activation));
-            files.push(element);
+            files.extend(element);
             files.push(if kernel.stage == Stage::Normalize {
                 shader!("walk/channel_from_stage.wgsl")
             } else {
                 shader!("forward/channel_of_statistics.wgsl")
             });
-            files.extend(elementwise(kernel.walk, needs));
+            files.extend(elementwise(kernel, needs));
         }
         _ => {
             files.push(shader!("combine/nothing.wgsl"));
@@ -355,7 +392,7 @@ fn backward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs)
             files.push(shader!("combine/nothing.wgsl"));
             files.extend(element);
             files.push(shader!("walk/channel_from_stage.wgsl"));
-            files.extend(elementwise(kernel.walk, needs));
+            files.extend(elementwise(kernel, needs));
         }
     }
 }

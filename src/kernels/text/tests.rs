@@ -38,14 +38,17 @@ fn kernels(stages: &[Stage], element: Element) -> Vec<Kernel> {
         (Walk::Rows, 1, 1),
         (Walk::Rows, 2, 1),
         (Walk::Rows, 4, 1),
+        (Walk::Rows, 8, 1),
         (Walk::Columns, 1, 1),
         (Walk::Columns, 2, 2),
         (Walk::Columns, 4, 4),
+        (Walk::Columns, 8, 4),
         (Walk::Quads, 4, 4),
         (Walk::Planes, 4, 1),
         (Walk::Runs, 1, 1),
         (Walk::Runs, 2, 1),
         (Walk::Runs, 4, 1),
+        (Walk::Runs, 8, 1),
         (Walk::Words, 1, 1),
         (Walk::Words, 2, 1),
         (Walk::Words, 4, 1),
@@ -71,7 +74,7 @@ fn kernels(stages: &[Stage], element: Element) -> Vec<Kernel> {
                         _ => Team::Workgroup,
                     },
                     pairs: Pairs {
-                        applied: width == 4,
+                        applied: width >= 4,
                         summed: combine == Combine::Lane,
                     },
                     combine,
@@ -108,6 +111,9 @@ fn kernels(stages: &[Stage], element: Element) -> Vec<Kernel> {
             && (kernel.walk != Walk::Runs || kernel.combine == Combine::Lane)
             && (kernel.combine == Combine::Lane || !stage.is_elementwise())
             && (kernel.width != 2 || half)
+            && (kernel.width != 8
+                || (half && kernel.combine == Combine::Lane && FORWARD.contains(&stage)))
+            && (kernel.width != 8 || !stage.is_resident())
             // what is written is written in whole words
             && (!half || !writes_values || kernel.width > 1)
     });
