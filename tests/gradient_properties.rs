@@ -387,6 +387,8 @@ fn all_branches() -> Branches {
     }
     for stage in ["Normalize", "NormalizeGiven"] {
         all.extend(each(&format!("{stage} by Runs"), &["width 8"]));
+        let name = format!("{stage} by RunsOfTwo");
+        all.extend(each(&name, &["width 8", "a window", "a folded grid"]));
     }
     all.extend(each("Coefficients by Columns", &["width 8"]));
     for walk in ["Rows", "Columns", "Quads"] {

@@ -1,7 +1,7 @@
 // Goes over a unit, inner contiguous: two accesses in flight.
-fn apply(work: Work, channel: Channel) {
+fn apply(work: Work, channels: Channels) {
     let at = starts();
-    let c = spread(channel);
+    let c = spread(channels);
     let step = TEAM_COLUMNS;
     for (var row = work.row; row < work.row_end; row += TEAM_ROWS) {
         let start = work.start + row * params.row_stride;

@@ -20,6 +20,9 @@ pub enum Walk {
     /// A unit is rows of one channel after another, as they lie in memory (normalizing, and sums of gradients, on software
     /// adapters).
     Runs,
+    /// The same of halves, eight at a time, where rows hold an odd number of fours: a row is those of two channels, which share the
+    /// access in the middle.
+    RunsOfTwo,
     /// A unit is words one after another, wherever channels start (halves with an odd number in a row; masks).
     Words,
 }
@@ -33,6 +36,7 @@ impl Walk {
             Self::Quads => "quads",
             Self::Planes => "planes",
             Self::Runs => "runs",
+            Self::RunsOfTwo => "runs of two",
             Self::Words => "words",
         }
     }

@@ -216,7 +216,7 @@ pub(super) fn dispatches<'a>(
         Walk::Rows => (accesses, geometry.width),
         // each row by itself
         Walk::Runs => (splits.split_columns, geometry.width),
-        Walk::Columns | Walk::Planes | Walk::Words => (accesses, 1),
+        Walk::Columns | Walk::RunsOfTwo | Walk::Planes | Walk::Words => (accesses, 1),
         Walk::Quads => (splits.split_rows, splits.split_columns),
     };
     let block = if stage.is_finalize() {
@@ -297,6 +297,7 @@ fn extent(area: &Area<'_>, parameters: &Parameters) -> (u64, u64) {
     let len = window.len(geometry);
     match geometry.walk {
         Walk::Runs => (len, u64::from(parameters.channels)),
+        Walk::RunsOfTwo => (len, 2 * u64::from(parameters.channels)),
         // the columns of one group go through the channels
         Walk::Planes => (len, columns * geometry.width / inner),
         Walk::Columns => (len, groups * columns * geometry.width),

@@ -55,6 +55,8 @@ pub(super) struct Planner<'a> {
     needs: &'a Needs,
     shape: Shape,
     geometry: Geometry,
+    /// Whether halves are accessed eight at a time, where a row has a multiple of eight.
+    wide: bool,
     /// Values that a window may span.
     window: u64,
     /// The widest access of values wherever channels start, in whole words.
@@ -109,6 +111,7 @@ impl<'a> Planner<'a> {
         let window = window_values(limits, needs.element);
         let n = shape.values_per_channel();
         let widths = widths(needs.element, aligned);
+        let wide = takes_eights(tuning, needs, shape, aligned) && window >= 8;
         let fits = widths
             .iter()
             .find(|&&width| shape.len().is_multiple_of(width));
@@ -117,7 +120,8 @@ impl<'a> Planner<'a> {
             tuning,
             needs,
             shape,
-            geometry: if takes_eights(tuning, needs, shape, aligned) && window >= 8 {
+            wide,
+            geometry: if wide {
                 Geometry::new(shape, &[8, 4, 2, 1], tuning.team, window)
             } else {
                 Geometry::new(shape, widths, tuning.team, window)
@@ -465,9 +469,12 @@ impl<'a> Planner<'a> {
         parameters: Parameters,
     ) {
         let columns = self.geometry.columns;
-        let runs = (window.rows.end - window.rows.start) * self.geometry.groups;
+        let of_two = self.pairs_channels(stage);
+        let channels = self.geometry.groups / if of_two { 2 } else { 1 };
+        let runs = (window.rows.end - window.rows.start) * channels;
         let geometry = Geometry {
-            walk: Walk::Runs,
+            walk: if of_two { Walk::RunsOfTwo } else { Walk::Runs },
+            width: if of_two { 8 } else { self.geometry.width },
             rows: runs,
             groups: 1,
             row_stride: columns,
@@ -489,10 +496,18 @@ impl<'a> Planner<'a> {
             lanes,
         };
         let parameters = Parameters {
-            channels: self.shape.channels() as u32,
+            channels: channels as u32,
             ..parameters
         };
         self.push(to, stage, area, parameters);
+    }
+
+    /// Whether two channels are gone over together, eight halves at a time: where one has an odd number of fours in a row.
+    fn pairs_channels(&self, stage: Stage) -> bool {
+        self.wide
+            && stage.is_elementwise()
+            && self.geometry.width == 4
+            && self.geometry.groups.is_multiple_of(2)
     }
 
     /// Rows that go through all channels are the columns of one group.

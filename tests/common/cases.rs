@@ -142,6 +142,8 @@ pub fn sizes() -> impl Strategy<Value = (u64, u64, u64)> {
         1 => (1u64..40, Just(1024u64), Just(1u64)),
         // short rows of vec4
         2 => (2u64..60, 1u64..9, (1u64..17).prop_map(|fours| 4 * fours)),
+        // rows of an odd number of fours, of channels in twos
+        2 => (2u64..60, (1u64..5).prop_map(|twos| 2 * twos), (2u64..13).prop_map(|n| 8 * n + 4)),
         // odd planes of channels in fours
         4 => (1u64..60, (1u64..5).prop_map(|fours| 4 * fours), (0u64..13).prop_map(|n| 2 * n + 3)),
         // nothing

@@ -5,7 +5,7 @@ use wgpu_batchnorm::Element::{Bf16, F16};
 use crate::inputs::Input::{
     Halves, OddHalves, OddHalvesWindows, Pack, Unpack, WideFrozen, WideHalves,
 };
-use crate::inputs::Layout::{Columns, ColumnsApart, Rows, Runs};
+use crate::inputs::Layout::{Columns, ColumnsApart, Rows, Runs, RunsOfTwo};
 use crate::inputs::Path::{Split, Whole};
 use crate::{assert_noticed, edit};
 
@@ -202,6 +202,37 @@ fn eight_halves_at_a_time_matter() {
             WideFrozen(Columns),
             "channel_of(2u * column + 1u)",
             "channel_of(2u * column)",
+        ),
+        // rows of two channels, and the access that both have
+        edit(
+            WideFrozen(RunsOfTwo),
+            "channel_of(2u * row.group + 1u)",
+            "channel_of(2u * row.group)",
+        ),
+        edit(
+            WideFrozen(RunsOfTwo),
+            "column > two.middle",
+            "column >= two.middle",
+        ),
+        edit(
+            WideFrozen(RunsOfTwo),
+            "column >= two.middle",
+            "column > two.middle",
+        ),
+        edit(
+            WideFrozen(RunsOfTwo),
+            "select(a.scale, b.scale, of_b)",
+            "a.scale",
+        ),
+        edit(
+            WideFrozen(RunsOfTwo),
+            "for (; k < row.column_end; k++)",
+            "for (; k < 0u; k++)",
+        ),
+        edit(
+            WideHalves(RunsOfTwo, Split),
+            "store(at, start + k + 1u, b, coefficients_at(two, k + 1u));",
+            "store(at, start + k + 1u, b, coefficients_at(two, k));",
         ),
     ]);
 }

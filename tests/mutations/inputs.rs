@@ -93,6 +93,8 @@ pub enum Layout {
     Rows,
     /// Rows one after another.
     Runs,
+    /// The same of two channels that share an access, backward rows one after another.
+    RunsOfTwo,
     /// One row for a lane.
     LongRow,
     Columns,
@@ -269,7 +271,9 @@ impl Input {
                 Layout::Columns if path == Resident => ((413, 12, 1), tuning),
                 Layout::Rows => (rows, with(|tuning| tuning.run_bytes = 0)),
                 // several for a lane
-                Layout::Runs => ((31, 5, 279), with(|tuning| tuning.workgroups = 1)),
+                Layout::Runs | Layout::RunsOfTwo => {
+                    ((31, 5, 279), with(|tuning| tuning.workgroups = 1))
+                }
                 Layout::LongRow => ((1, 1, 6001), with(|tuning| tuning.block = 1)),
                 Layout::Columns => ((1213, 12, 1), tuning),
                 Layout::ColumnsApart => ((1213, 12, 1), with(|tuning| tuning.fused_bytes = 0)),
@@ -282,6 +286,7 @@ impl Input {
         let wide = |layout: Layout, path: Path| {
             let sizes = match layout {
                 Layout::Columns | Layout::ColumnsApart => (1213, 24, 1),
+                Layout::RunsOfTwo => (7, 6, 284),
                 // an odd number of accesses
                 _ => (7, 5, 280),
             };

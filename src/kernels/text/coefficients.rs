@@ -24,6 +24,7 @@ pub(super) fn coefficients(kernel: &Kernel, needs: &Needs, slot: Option<(usize, 
         fields("V")
     );
     let eights = "struct CoefficientsOfEight {\n    a: Coefficients,\n    b: Coefficients,\n}\n\n";
+    let one = "// the coefficients of all channels of a unit\nalias Channels = Channel;\n\n";
     let vectors = |of| {
         let each = each(&|name| format!("V({of}.{name})"));
         format!("Coefficients({each})")
@@ -39,25 +40,21 @@ pub(super) fn coefficients(kernel: &Kernel, needs: &Needs, slot: Option<(usize, 
             "fn blend(a: Channel, b: Channel, of_b: B) -> Coefficients {{ return Coefficients({}); }}\n",
             each(&|name| format!("select(V(a.{name}), V(b.{name}), of_b)")),
         ),
-        Walk::Columns if kernel.takes_eights() => format!(
+        Walk::Columns | Walk::RunsOfTwo if kernel.takes_eights() => format!(
             "{eights}// the coefficients of all channels of a unit\n\
              struct Channels {{\n    a: Channel,\n    b: Channel,\n}}\n\n\
-             fn spread(c: Channels) -> CoefficientsOfEight {{ return CoefficientsOfEight({}, {}); }}\n",
+             fn spread(c: Channels) -> CoefficientsOfEight {{ return CoefficientsOfEight({}, {}); }}\n\
+             fn choose(a: Coefficients, b: Coefficients, of_b: bool) -> Coefficients {{ return Coefficients({}); }}\n",
             vectors("c.a"),
             vectors("c.b"),
-        ),
-        Walk::Columns => format!(
-            "// the coefficients of all channels of a unit\n\
-             alias Channels = Channel;\n\n\
-             fn spread(c: Channels) -> Coefficients {{ return {}; }}\n",
-            vectors("c"),
+            each(&|name| format!("select(a.{name}, b.{name}, of_b)")),
         ),
         Walk::Rows | Walk::Runs if kernel.takes_eights() => format!(
-            "{eights}fn spread(c: Channel) -> CoefficientsOfEight {{ return CoefficientsOfEight({0}, {0}); }}\n",
+            "{eights}{one}fn spread(c: Channels) -> CoefficientsOfEight {{ return CoefficientsOfEight({0}, {0}); }}\n",
             vectors("c"),
         ),
-        Walk::Rows | Walk::Runs => format!(
-            "fn spread(c: Channel) -> Coefficients {{ return {}; }}\n",
+        Walk::Rows | Walk::Columns | Walk::Runs | Walk::RunsOfTwo => format!(
+            "{one}fn spread(c: Channels) -> Coefficients {{ return {}; }}\n",
             vectors("c"),
         ),
     };

@@ -140,7 +140,7 @@ fn activation(activation: Activation) -> &'static [&'static str] {
 fn apply(walk: Walk, needs: &Needs) -> &'static str {
     match walk {
         Walk::Quads if needs.gradients().is_some() => shader!("walk/quads_by_channel.wgsl"),
-        Walk::Rows | Walk::Runs => shader!("walk/rows.wgsl"),
+        Walk::Rows | Walk::Runs | Walk::RunsOfTwo => shader!("walk/rows.wgsl"),
         Walk::Columns => shader!("walk/columns.wgsl"),
         Walk::Quads => shader!("walk/quads.wgsl"),
         Walk::Planes | Walk::Words => "",
@@ -163,6 +163,10 @@ fn elementwise(kernel: &Kernel, needs: &Needs) -> Vec<&'static str> {
         Walk::Runs => vec![
             apply(walk, needs),
             shader!("walk/stage_runs.wgsl"),
+            shader!("walk/runs.wgsl"),
+        ],
+        Walk::RunsOfTwo => vec![
+            shader!("walk/stage_runs_of_two.wgsl"),
             shader!("walk/runs.wgsl"),
         ],
         Walk::Planes => vec![shader!("walk/stage_planes.wgsl")],
@@ -197,7 +201,7 @@ fn forward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs) 
             shader!("shared/quad_pairs.wgsl"),
             shader!("forward/gather/quads.wgsl"),
         ],
-        Walk::Planes | Walk::Runs | Walk::Words => &[],
+        Walk::Planes | Walk::Runs | Walk::RunsOfTwo | Walk::Words => &[],
     };
     let of_eight_channels = kernel.walk == Walk::Columns && kernel.takes_eights();
     let (units, fused) = if of_eight_channels {
@@ -337,7 +341,7 @@ fn backward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs)
             shader!("shared/quad_pairs.wgsl"),
             shader!("backward/gather/quads.wgsl"),
         ],
-        Walk::Planes | Walk::Words => &[],
+        Walk::Planes | Walk::RunsOfTwo | Walk::Words => &[],
     };
     let units: &[_] = match kernel.walk {
         Walk::Runs => &[

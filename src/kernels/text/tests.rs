@@ -49,6 +49,7 @@ fn kernels(stages: &[Stage], element: Element) -> Vec<Kernel> {
         (Walk::Runs, 2, 1),
         (Walk::Runs, 4, 1),
         (Walk::Runs, 8, 1),
+        (Walk::RunsOfTwo, 8, 1),
         (Walk::Words, 1, 1),
         (Walk::Words, 2, 1),
         (Walk::Words, 4, 1),
@@ -106,7 +107,7 @@ fn kernels(stages: &[Stage], element: Element) -> Vec<Kernel> {
             && (!stage.is_resident() || matches!(kernel.walk, Walk::Rows | Walk::Columns))
             && (!stage.is_finalize()
                 || (kernel.walk, kernel.width) == (Walk::Rows, 1))
-            && (kernel.walk != Walk::Planes || stage.is_elementwise())
+            && (!matches!(kernel.walk, Walk::Planes | Walk::RunsOfTwo) || stage.is_elementwise())
             && (kernel.walk != Walk::Runs || stage.is_elementwise() || stage == Stage::GradientSums)
             && (kernel.walk != Walk::Runs || kernel.combine == Combine::Lane)
             && (kernel.combine == Combine::Lane || !stage.is_elementwise())
