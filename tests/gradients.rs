@@ -320,6 +320,33 @@ fn a_nan_stays_in_its_channel() {
     }
 }
 
+/// Eight halves are one access where tensors start at multiples of 16 bytes, and only there.
+#[test]
+fn halves_that_start_anywhere_are_right() {
+    use Walk::{Columns, Rows, Runs, RunsOfTwo};
+
+    for (sizes, tuning, walk) in [
+        ((7, 5, 280), whole(lanes()), Rows),
+        ((7, 5, 280), split(lanes()), Runs),
+        ((5, 6, 140), split(lanes()), RunsOfTwo),
+        ((613, 24, 1), whole(lanes()), Columns),
+        ((613, 24, 1), split(lanes()), Columns),
+    ] {
+        for offset in [0, 4, 8, 12, 16, 24, 252, 256, 264] {
+            let (outer, channels, inner) = sizes;
+            let shape = shape(outer, channels, inner);
+            let step = LayerStep::new(shape, Activation::None, offset);
+            let mut step = step.with(|options| options.element(Element::Bf16));
+            step.memory.offset = offset;
+            let step = step.tuned(tuning.clone()).prepared();
+            let outcome = step.assert_right(bare());
+            let last = outcome.forward.last().expect("a dispatch");
+            let wide = (last.walk, last.width) == (walk, 8);
+            assert_eq!(wide, offset % 16 == 0, "{sizes:?}, {offset}: {last:?}");
+        }
+    }
+}
+
 /// The paths that the tests above mean to take.
 #[test]
 fn shapes_take_the_walks_that_they_are_for() {
