@@ -262,6 +262,9 @@ fn branches<'a>(case: &Case, dispatches: impl Iterator<Item = &'a DispatchInfo>)
         );
         if of_gradients && options.activation != Activation::None {
             branches.insert(format!("{name}, from {:?}", options.derivative));
+            if dispatch.width == 8 {
+                branches.insert(format!("{stage:?}, eight from {:?}", options.derivative));
+            }
             if case.room.is_window(dispatch, bytes) {
                 branches.insert(format!(
                     "{stage:?}, from a part of {:?}",
@@ -271,6 +274,9 @@ fn branches<'a>(case: &Case, dispatches: impl Iterator<Item = &'a DispatchInfo>)
         }
         if of_gradients && options.grad_input == Gradient::Add {
             branches.insert(format!("{name}, adds"));
+            if dispatch.width == 8 {
+                branches.insert(format!("{stage:?}, adds eight"));
+            }
         }
     }
     branches
@@ -380,17 +386,31 @@ fn all_branches() -> Branches {
         all.extend(each(&format!("Coefficients by {walk}"), &["F16", "Bf16"]));
     }
     // eight halves, which f32 has nothing like
-    for stage in ["Statistics", "Fused", "Normalize", "NormalizeGiven"] {
+    let wide = ["width 8"];
+    for stage in ["Statistics", "Fused", "GradientSums", "GradientFused"] {
         for walk in ["Rows", "Columns"] {
-            all.extend(each(&format!("{stage} by {walk}"), &["width 8"]));
+            all.extend(each(&format!("{stage} by {walk}"), &wide));
         }
     }
-    for stage in ["Normalize", "NormalizeGiven"] {
-        all.extend(each(&format!("{stage} by Runs"), &["width 8"]));
+    for stage in ["Normalize", "NormalizeGiven", "GradientInput"] {
+        for walk in ["Rows", "Columns", "Runs"] {
+            all.extend(each(&format!("{stage} by {walk}"), &wide));
+        }
         let name = format!("{stage} by RunsOfTwo");
-        all.extend(each(&name, &["width 8", "a window", "a folded grid"]));
+        all.extend(each(&name, &wide));
+        all.extend(each(&name, &["a window", "a folded grid"]));
     }
-    all.extend(each("Coefficients by Columns", &["width 8"]));
+    all.extend(each("GradientSums by Runs", &wide));
+    for stage in ["Coefficients", "GradientCoefficients"] {
+        all.extend(each(&format!("{stage} by Columns"), &wide));
+    }
+    for derivative in ["Input", "Output", "Mask"] {
+        let from = format!("eight from {derivative}");
+        for stage in ["GradientSums", "GradientInput"] {
+            all.extend(each(stage, &[&from]));
+        }
+    }
+    all.extend(each("GradientInput", &["adds eight"]));
     for walk in ["Rows", "Columns", "Quads"] {
         for stage in ["GradientSums", "GradientFused", "GradientInput"] {
             let name = format!("{stage} by {walk}");

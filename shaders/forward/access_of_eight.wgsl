@@ -11,5 +11,5 @@ fn load(at: Starts, i: u32) -> LoadedEight {
 }
 
 fn store(at: Starts, i: u32, loaded: LoadedEight, c: CoefficientsOfEight) {
-    store_y(at, i, Eight(output(loaded.a, c.a), output(loaded.b, c.b)));
+    store_y(at, i, Access(output(loaded.a, c.a), output(loaded.b, c.b)));
 }

@@ -2,8 +2,9 @@
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(invocation: Invocation) {
     let work = locate(invocation.lane, invocation.workgroup);
+    let group = 2u * work.group;
     let origin = frame(work);
     let moments = gather(work, origin);
-    finish(work, 2u * work.group, origin.a, moments.a);
-    finish(work, 2u * work.group + 1u, origin.b, moments.b);
+    finish(work, group, origin.a, moments.a);
+    finish(work, group + 1u, origin.b, moments.b);
 }

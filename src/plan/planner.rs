@@ -96,7 +96,6 @@ fn takes_eights(tuning: &Tuning, needs: &Needs, shape: Shape, aligned: bool) -> 
         && tuning.wide_halves
         && tuning.team == Team::Lane
         && needs.element != Element::F32
-        && needs.gradients().is_none()
 }
 
 impl<'a> Planner<'a> {
@@ -238,11 +237,15 @@ impl<'a> Planner<'a> {
             && geometry.columns % 2 == 1
             && self.needs.element == Element::F32
             && self.is_beyond_cache();
+        // one access of eight halves has as much in flight as two of four
+        let few = geometry.width < 8 || 2 * gathered <= most;
         Pairs {
-            applied: self.tensors(stage).count() <= most
+            applied: few
+                && self.tensors(stage).count() <= most
                 && !broken
                 && !(shared && channels > 1 && recomputes),
             summed: stage.sums_gradients()
+                && few
                 && gathered <= most
                 && !(shared && (channels > 1 || gathered > 2 || recomputes)),
         }

@@ -3,7 +3,7 @@
 use wgpu_batchnorm::Element::{Bf16, F16};
 
 use crate::inputs::Input::{
-    Halves, OddHalves, OddHalvesWindows, Pack, Unpack, WideFrozen, WideHalves,
+    Halves, OddHalves, OddHalvesWindows, Pack, Unpack, WideFrozen, WideHalves, WideMask,
 };
 use crate::inputs::Layout::{Columns, ColumnsApart, Rows, Runs, RunsOfTwo};
 use crate::inputs::Path::{Split, Whole};
@@ -132,8 +132,8 @@ fn eight_halves_at_a_time_matter() {
             "unpack4(slot0[at.x + i].xy)",
             "unpack4(slot0[at.x + i].yx)",
         ),
-        edit(rows, "pack(v.b.xy)", "pack(v.a.xy)"),
-        edit(rows, "pack(v.a.zw)", "pack(v.b.zw)"),
+        edit(rows, "pack(sum.b.xy)", "pack(sum.a.xy)"),
+        edit(rows, "pack(sum.a.zw)", "pack(sum.b.zw)"),
         edit(rows, "Loaded(x.b, residual.b)", "Loaded(x.b, residual.a)"),
         edit(rows, "output(loaded.b, c.b)", "output(loaded.a, c.b)"),
         // sums by rows, two accesses and the last of an odd number
@@ -179,8 +179,8 @@ fn eight_halves_at_a_time_matter() {
         // what becomes of them
         edit(
             columns,
-            "finalize(2u * work.group + 1u,",
-            "finalize(2u * work.group,",
+            "finalize(group + 1u, origin.b,",
+            "finalize(group, origin.b,",
         ),
         edit(
             columns,
@@ -190,12 +190,12 @@ fn eight_halves_at_a_time_matter() {
         edit(columns, "V(c.b.mean)", "V(c.a.mean)"),
         edit(
             WideHalves(ColumnsApart, Whole),
-            "finish(work, 2u * work.group + 1u, origin.b, moments.b);",
-            "finish(work, 2u * work.group + 1u, origin.a, moments.a);",
+            "finish(work, group + 1u, origin.b, moments.b);",
+            "finish(work, group + 1u, origin.a, moments.a);",
         ),
         edit(
             WideHalves(Columns, Split),
-            "finish(work, 2u * work.group, origin.a, moments.a);",
+            "finish(work, group, origin.a, moments.a);",
             "",
         ),
         edit(
@@ -233,6 +233,96 @@ fn eight_halves_at_a_time_matter() {
             WideHalves(RunsOfTwo, Split),
             "store(at, start + k + 1u, b, coefficients_at(two, k + 1u));",
             "store(at, start + k + 1u, b, coefficients_at(two, k));",
+        ),
+    ]);
+}
+
+#[test]
+fn gradients_of_eight_halves_at_a_time_matter() {
+    let rows = WideHalves(Rows, Whole);
+    let columns = WideHalves(Columns, Whole);
+    assert_noticed(&[
+        // either half of an access
+        edit(
+            rows,
+            "Loaded(x.b, dy.b, evidence.b)",
+            "Loaded(x.b, dy.a, evidence.b)",
+        ),
+        edit(
+            rows,
+            "Loaded(x.b, dy.b, evidence.b)",
+            "Loaded(x.a, dy.b, evidence.b)",
+        ),
+        edit(
+            rows,
+            "gradient(loaded.b, c.b));",
+            "gradient(loaded.a, c.b));",
+        ),
+        edit(
+            rows,
+            "grad_input(loaded.b.x, g.b, c.b)",
+            "grad_input(loaded.a.x, g.b, c.b)",
+        ),
+        edit(WideMask, "vec4(bits >> 4u)", "vec4(bits)"),
+        edit(
+            WideMask,
+            "Access(before.a + v.a, before.b + v.b)",
+            "Access(v.a, before.b + v.b)",
+        ),
+        edit(
+            WideMask,
+            "Access(before.a + v.a, before.b + v.b)",
+            "Access(before.a + v.a, v.b)",
+        ),
+        // sums by rows
+        edit(rows, "*sum += ga + gb;", "*sum += ga;"),
+        edit(
+            rows,
+            "ga * (loaded.a.x - c.a.mean) + gb * (loaded.b.x - c.b.mean)",
+            "ga * (loaded.a.x - c.a.mean)",
+        ),
+        // sums by columns: both groups
+        edit(
+            columns,
+            "add(&a, loaded.a, c.a);",
+            "add(&a, loaded.b, c.a);",
+        ),
+        edit(
+            columns,
+            "add(&b, loaded.b, c.b);",
+            "add(&b, loaded.b, c.a);",
+        ),
+        edit(columns, "absorb(&tally_b, b);", "absorb(&tally_b, a);"),
+        edit(
+            columns,
+            "sums_of(tally_a), sums_of(tally_b)",
+            "sums_of(tally_b), sums_of(tally_a)",
+        ),
+        edit(
+            columns,
+            "forward_coefficients(group + 1u)",
+            "forward_coefficients(group)",
+        ),
+        // what becomes of them
+        edit(
+            columns,
+            "finalize(group + 1u, sums.b, work.leads)",
+            "finalize(group + 1u, sums.a, work.leads)",
+        ),
+        edit(
+            WideHalves(ColumnsApart, Whole),
+            "finish(work, group + 1u, sums.b);",
+            "finish(work, group + 1u, sums.a);",
+        ),
+        edit(
+            WideHalves(Columns, Split),
+            "finish(work, group, sums.a);",
+            "",
+        ),
+        edit(
+            WideHalves(RunsOfTwo, Split),
+            "select(a.offset, b.offset, of_b)",
+            "b.offset",
         ),
     ]);
 }

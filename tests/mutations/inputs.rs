@@ -73,9 +73,10 @@ pub enum Input {
     /// Both passes of halves; with an odd number in a row.
     Halves(Element),
     OddHalves(Element),
-    /// Both passes of halves that go eight at a time forward, and by fixed statistics.
+    /// Both passes of halves that go eight at a time; by fixed statistics; from a mask, with gradients that are added to.
     WideHalves(Layout, Path),
     WideFrozen(Layout),
+    WideMask,
     /// Odd halves and masks in bindings of 8 KiB.
     OddHalvesWindows,
     MaskWindows,
@@ -296,8 +297,13 @@ impl Input {
                 Layout::Rows => tuning.run_bytes = 0,
                 _ => {}
             }
-            let step = step(sizes, none).residual().tuned(tuning);
-            step.with(|options| options.element(Element::Bf16))
+            let step = step(sizes, none).tuned(tuning);
+            let step = step.with(|options| options.element(Element::Bf16));
+            // with a residual there is one access in flight, without two
+            match layout {
+                Layout::Rows => step.residual(),
+                _ => step,
+            }
         };
         let windows = || bare().limited(|limits| limits.binding_bytes = 8 << 10);
         let fixed = |step: LayerStep| step.with(|options| options.statistics(Statistics::Fixed));
@@ -350,6 +356,15 @@ impl Input {
             }
             Self::WideHalves(of, path) => (wide(of, path), bare().clone()),
             Self::WideFrozen(of) => (fixed(wide(of, Split)), bare().clone()),
+            Self::WideMask => {
+                let add = Gradient::Add;
+                let step = wide(Layout::Rows, Split).with(|options| {
+                    let options = options.activation(Activation::Relu);
+                    let options = options.derivative(Derivative::Mask);
+                    options.grad_input(add).grad_residual(add)
+                });
+                (step, bare().clone())
+            }
             Self::OddHalves(element) => {
                 let add = Gradient::Add;
                 let step = step((3, 5, 7), Activation::Relu).residual();

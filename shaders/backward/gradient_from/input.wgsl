@@ -1,7 +1,7 @@
 // The activation's gradient from its input, computed again from x and the residual.
 alias Evidence = V;
 
-fn load_evidence(at: Starts, i: u32) -> Evidence {
+fn load_evidence(at: Starts, i: u32) -> Access {
     return load_residual(at, i);
 }
 

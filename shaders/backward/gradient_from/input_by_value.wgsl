@@ -2,7 +2,7 @@
 // activation takes on the way is in registers for one value at a time.
 alias Evidence = V;
 
-fn load_evidence(at: Starts, i: u32) -> Evidence {
+fn load_evidence(at: Starts, i: u32) -> Access {
     return load_residual(at, i);
 }
 

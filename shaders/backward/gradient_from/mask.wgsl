@@ -1,7 +1,7 @@
 // The activation's gradient from the mask that the forward pass wrote.
 alias Evidence = B;
 
-fn load_evidence(at: Starts, i: u32) -> Evidence {
+fn load_evidence(at: Starts, i: u32) -> Truths {
     return load_mask(at, i);
 }
 

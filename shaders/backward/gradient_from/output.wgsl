@@ -1,7 +1,7 @@
 // The activation's gradient from its output, whose sign is that of its input.
 alias Evidence = V;
 
-fn load_evidence(at: Starts, i: u32) -> Evidence {
+fn load_evidence(at: Starts, i: u32) -> Access {
     return load_y(at, i);
 }
 

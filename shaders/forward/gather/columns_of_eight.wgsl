@@ -1,5 +1,10 @@
 // Moments, channels contiguous, of halves: a unit is eight neighbouring channels, which are two vectors, or a split of them. As in
 // columns.wgsl, with a tally for each of the vectors.
+struct Frames {
+    a: M,
+    b: M,
+}
+
 struct MomentsOfEight {
     a: Moments,
     b: Moments,
@@ -10,13 +15,13 @@ struct Sums {
     squares: V,
 }
 
-fn frame(work: Work) -> Eight {
+fn frame(work: Work) -> Frames {
     let at = starts();
     let middle_row = (work.row_begin + work.row_end) / 2u;
     let first = load_x(at, work.start + work.row_begin * params.row_stride);
     let middle = load_x(at, work.start + middle_row * params.row_stride);
     let last = load_x(at, work.start + (work.row_end - 1u) * params.row_stride);
-    return Eight(median(first.a, middle.a, last.a), median(first.b, middle.b, last.b));
+    return Frames(median(first.a, middle.a, last.a), median(first.b, middle.b, last.b));
 }
 
 fn add(sums: ptr<function, Sums>, x: V, center: V) {
@@ -32,7 +37,7 @@ fn add_pair(sums: ptr<function, Sums>, x0: V, x1: V, center: V) {
     (*sums).squares += a * a + b * b;
 }
 
-fn gather(work: Work, frame: Eight) -> MomentsOfEight {
+fn gather(work: Work, frame: Frames) -> MomentsOfEight {
     let at = starts();
     var tally_a = new_tally(frame.a);
     var tally_b = new_tally(frame.b);

@@ -152,11 +152,10 @@ impl Accessors<'_> {
         let name = role.name();
         match role {
             Role::X | Role::Residual => {
-                let access = self.access();
-                format!("fn load_{name}(at: Starts, i: u32) -> {access} {{ return {access}(); }}\n")
+                format!("fn load_{name}(at: Starts, i: u32) -> Access {{ return Access(); }}\n")
             }
             Role::GradInput | Role::GradResidual => {
-                format!("fn store_{name}(at: Starts, i: u32, v: V) {{}}\n")
+                format!("fn store_{name}(at: Starts, i: u32, v: Access) {{}}\n")
             }
             Role::Gamma => "fn load_gamma(group: u32) -> M { return M(1.0); }\n".to_owned(),
             Role::Beta => "fn load_beta(group: u32) -> M { return M(0.0); }\n".to_owned(),
@@ -184,25 +183,15 @@ impl Accessors<'_> {
         }
     }
 
-    /// The type of one access of a tensor of the shape of x.
-    const fn access(&self) -> &'static str {
-        if self.kernel.takes_eights() {
-            "Eight"
-        } else {
-            "V"
-        }
-    }
-
     /// Loads and stores of a tensor of the shape of x.
     fn values(&self, role: Role, n: usize, writes: bool) -> String {
         let name = role.name();
         let width = self.kernel.width;
         let half = self.needs.element != Element::F32;
-        let access = self.access();
         let word = format!("slot{n}[at.{name} + i]");
         let load = match (half, width) {
             (false, _) => format!("bitcast<V>({word})"),
-            (true, 8) => format!("Eight(unpack4({word}.xy), unpack4({word}.zw))"),
+            (true, 8) => format!("Access(unpack4({word}.xy), unpack4({word}.zw))"),
             (true, 4) => format!("unpack4({word})"),
             (true, 2) => format!("unpack({word})"),
             // two values to a word
@@ -211,7 +200,7 @@ impl Accessors<'_> {
         let mut functions = vec![];
         if !writes || self.needs.adds(role) {
             functions.push(format!(
-                "fn load_{name}(at: Starts, i: u32) -> {access} {{ return {load}; }}\n"
+                "fn load_{name}(at: Starts, i: u32) -> Access {{ return {load}; }}\n"
             ));
         }
         if role == Role::X {
@@ -226,10 +215,10 @@ impl Accessors<'_> {
             ));
         }
         if writes {
-            let value = if self.needs.adds(role) {
-                format!("load_{name}(at, i) + v")
-            } else {
-                "v".to_owned()
+            let value = match (self.needs.adds(role), width) {
+                (false, _) => "v".to_owned(),
+                (true, 8) => format!("add_access(load_{name}(at, i), v)"),
+                (true, _) => format!("load_{name}(at, i) + v"),
             };
             let store = match (half, width) {
                 (false, _) => format!("{word} = bitcast<{}>({value});", vector("u32", width)),
@@ -237,7 +226,8 @@ impl Accessors<'_> {
                     format!("let sum = {value}; {word} = vec2(pack(sum.xy), pack(sum.zw));")
                 }
                 (true, 8) => format!(
-                    "{word} = vec4(pack(v.a.xy), pack(v.a.zw), pack(v.b.xy), pack(v.b.zw));"
+                    "let sum = {value}; \
+                     {word} = vec4(pack(sum.a.xy), pack(sum.a.zw), pack(sum.b.xy), pack(sum.b.zw));"
                 ),
                 (true, _) if self.kernel.walk == Walk::Words => format!(
                     "let bits = pack({value}); \
@@ -246,7 +236,7 @@ impl Accessors<'_> {
                 (true, _) => format!("{word} = pack({value});"),
             };
             functions.push(format!(
-                "fn store_{name}(at: Starts, i: u32, v: {access}) {{ {store} }}\n"
+                "fn store_{name}(at: Starts, i: u32, v: Access) {{ {store} }}\n"
             ));
         }
         functions.concat()
@@ -267,6 +257,17 @@ fn bits_of(width: u64) -> String {
 }
 
 fn load_mask(n: usize, width: u64) -> String {
+    let load = format!(
+        "    let bit = at.first_bit + i * WIDTH;\n    \
+             let bits = slot{n}[at.mask + bit / 32u] >> (bit % 32u);\n"
+    );
+    if width == 8 {
+        return format!(
+            "fn load_mask(at: Starts, i: u32) -> Truths {{\n{load}    \
+                 let places = vec4(1u, 2u, 4u, 8u);\n    \
+                 return Truths((vec4(bits) & places) != vec4(0u), (vec4(bits >> 4u) & places) != vec4(0u));\n}}\n"
+        );
+    }
     let vectors = match width {
         1 => ("bits", "1u"),
         2 => ("vec2(bits)", "vec2(1u, 2u)"),
@@ -279,9 +280,7 @@ fn load_mask(n: usize, width: u64) -> String {
         format!("vec{width}(0u)")
     };
     format!(
-        "fn load_mask(at: Starts, i: u32) -> B {{\n    \
-             let bit = at.first_bit + i * WIDTH;\n    \
-             let bits = slot{n}[at.mask + bit / 32u] >> (bit % 32u);\n    \
+        "fn load_mask(at: Starts, i: u32) -> Truths {{\n{load}    \
              return ({bits} & {places}) != {zero};\n}}\n"
     )
 }

@@ -88,8 +88,8 @@ pub(super) fn head(kernel: &Kernel, needs: &Needs, slots: &[Slot]) -> String {
         line(format_args!("const SLOPE: f32 = {slope:e}f;"));
     }
     line(format_args!(
-        "// one access (one half of an access of eight) and its truth values; one number per channel of a unit, and the same\n\
-         // as bits or counts"
+        "// a vector of an access, of which one of eight halves has two, and its truth values; one number per channel of a\n\
+         // unit, and the same as bits or counts"
     ));
     let vector_width = kernel.vector_width();
     line(format_args!("alias V = {};", vector("f32", vector_width)));
@@ -105,10 +105,14 @@ pub(super) fn head(kernel: &Kernel, needs: &Needs, slots: &[Slot]) -> String {
         "// what an activation is evaluated of at once, and its truth values"
     ));
     line(format_args!("alias Z = {};", vector("f32", activated)));
-    line(format_args!("alias T = {};\n", vector("bool", activated)));
+    line(format_args!("alias T = {};", vector("bool", activated)));
+    line(format_args!("// all of one access"));
     if kernel.takes_eights() {
-        line(format_args!("// one access of eight halves"));
-        line(format_args!("struct Eight {{\n    a: V,\n    b: V,\n}}\n"));
+        line(format_args!("struct Access {{\n    a: V,\n    b: V,\n}}\n"));
+        line(format_args!("struct Truths {{\n    a: B,\n    b: B,\n}}\n"));
+    } else {
+        line(format_args!("alias Access = V;"));
+        line(format_args!("alias Truths = B;\n"));
     }
     line(format_args!("{PARAMETERS_WGSL}"));
     line(format_args!(

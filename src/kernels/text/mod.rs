@@ -324,11 +324,29 @@ fn backward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs)
         Some(Derivative::Mask) => shader!("backward/gradient_from/mask.wgsl"),
     });
     element.push(shader!("backward/element.wgsl"));
+    let eights = kernel.takes_eights();
+    if needs.evidence().is_none() {
+        element.push(if eights {
+            shader!("backward/gradient_from/no_evidence_of_eight.wgsl")
+        } else {
+            shader!("backward/gradient_from/no_evidence.wgsl")
+        });
+    }
+    element.push(if eights {
+        shader!("backward/access_of_eight.wgsl")
+    } else {
+        shader!("backward/access.wgsl")
+    });
     let gather: &[_] = match kernel.walk {
         Walk::Rows | Walk::Runs => &[
-            shader!("backward/gather/add.wgsl"),
+            if eights {
+                shader!("backward/gather/add_eight.wgsl")
+            } else {
+                shader!("backward/gather/add.wgsl")
+            },
             shader!("backward/gather/rows.wgsl"),
         ],
+        Walk::Columns if eights => &[shader!("backward/gather/columns_of_eight.wgsl")],
         Walk::Columns if kernel.team == Team::Workgroup => &[
             shader!("backward/gather/add.wgsl"),
             shader!("backward/gather/shared_columns.wgsl"),
@@ -343,7 +361,14 @@ fn backward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs)
         ],
         Walk::Planes | Walk::RunsOfTwo | Walk::Words => &[],
     };
+    let of_eight_channels = kernel.walk == Walk::Columns && eights;
+    let fused = if of_eight_channels {
+        shader!("backward/fused_of_eight.wgsl")
+    } else {
+        shader!("backward/fused.wgsl")
+    };
     let units: &[_] = match kernel.walk {
+        Walk::Columns if eights => &[shader!("backward/sums_of_units_of_eight.wgsl")],
         Walk::Runs => &[
             shader!("backward/sums_of_runs.wgsl"),
             shader!("walk/runs.wgsl"),
@@ -382,7 +407,7 @@ fn backward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs)
             files.extend(element);
             files.extend(gather);
             files.push(apply(kernel.walk, needs));
-            files.push(shader!("backward/fused.wgsl"));
+            files.push(fused);
         }
         Stage::GradientResident => {
             files.extend(sums);

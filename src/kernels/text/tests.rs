@@ -112,8 +112,7 @@ fn kernels(stages: &[Stage], element: Element) -> Vec<Kernel> {
             && (kernel.walk != Walk::Runs || kernel.combine == Combine::Lane)
             && (kernel.combine == Combine::Lane || !stage.is_elementwise())
             && (kernel.width != 2 || half)
-            && (kernel.width != 8
-                || (half && kernel.combine == Combine::Lane && FORWARD.contains(&stage)))
+            && (kernel.width != 8 || (half && kernel.combine == Combine::Lane))
             && (kernel.width != 8 || !stage.is_resident())
             // what is written is written in whole words
             && (!half || !writes_values || kernel.width > 1)
