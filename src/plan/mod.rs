@@ -1100,9 +1100,9 @@ mod tests {
             assert_eq!(odd(bytes - 1), (Walk::Runs, false));
             let even = normalized(&[2, 8, 28, 28], residual, 0);
             assert_eq!(even, (Walk::Runs, true));
-            // of halves two channels have an odd number, too, but those are faster in pairs
+            // halves are faster in pairs all the same, but for eight of two tensors
             let halves = |channels| stored(&[2, channels, 14, 14], Element::Bf16, residual, 0);
-            assert_eq!(halves(8), (Walk::RunsOfTwo, true));
+            assert_eq!(halves(8), (Walk::RunsOfTwo, !residual));
             assert_eq!(halves(7), (Walk::Runs, true));
             // two tensors can be followed through the planes of four channels, three cannot
             let quads = |cache| normalized(&[2, 8, 7, 7], residual, cache).0;
@@ -1110,6 +1110,56 @@ mod tests {
             let large = if residual { Walk::Planes } else { Walk::Quads };
             assert_eq!(quads(0), large);
         }
+    }
+
+    #[test]
+    fn halves_go_eight_at_a_time_where_a_lane_finds_them_in_a_row() {
+        let cpu = software();
+        let widths = |sizes: &[usize], element, change: fn(&mut Tuning)| {
+            let mut tuning = Tuning::for_limits(&cpu);
+            tuning.cache_bytes = 0;
+            change(&mut tuning);
+            let training = Training::default().element(element).tuning(tuning);
+            let backward = Backward::from(&training);
+            let shape = if sizes.len() == 2 {
+                Shape::channels_last(sizes)
+            } else {
+                Shape::channels_first(sizes)
+            };
+            let shape = shape.expect("a shape");
+            let plans = [
+                Plan::training(&cpu, shape, &training),
+                Plan::backward(&cpu, shape, &backward),
+            ];
+            plans.map(|plan| {
+                let plan = plan.expect("a plan");
+                let [aligned, any] = [true, false].map(|aligned| {
+                    let dispatches = &plan.program(aligned).dispatches;
+                    let widths = dispatches.iter().map(|dispatch| dispatch.kernel.width);
+                    widths.max().expect("a dispatch")
+                });
+                assert!(any <= 2, "not aligned, but {any} values at once");
+                aligned
+            })
+        };
+        let as_it_is = |_: &mut Tuning| {};
+        for halves in [Element::F16, Element::Bf16] {
+            assert_eq!(widths(&[2, 3, 16, 16], halves, as_it_is), [8, 8]);
+            assert_eq!(widths(&[50, 24], halves, as_it_is), [8, 8]);
+            assert_eq!(widths(&[50, 20], halves, as_it_is), [4, 4]);
+            // two channels of 49 accesses of four: what is written, not what is summed
+            assert_eq!(widths(&[2, 4, 14, 14], halves, as_it_is), [4, 8]);
+            assert_eq!(widths(&[2, 3, 14, 14], halves, as_it_is), [4, 4]);
+            assert_eq!(widths(&[2, 8, 7, 7], halves, as_it_is), [4, 4]);
+            // sixteen fours are enough for coefficients of their own, fourteen are not
+            assert_eq!(widths(&[2, 4, 8, 8], halves, as_it_is), [8, 8]);
+            assert_eq!(widths(&[2, 4, 7, 8], halves, as_it_is), [4, 4]);
+            let narrow = |tuning: &mut Tuning| tuning.wide_halves = false;
+            assert_eq!(widths(&[50, 24], halves, narrow), [4, 4]);
+            let shared = |tuning: &mut Tuning| tuning.team = Team::Workgroup;
+            assert_eq!(widths(&[50, 24], halves, shared), [4, 4]);
+        }
+        assert_eq!(widths(&[50, 24], Element::F32, |_| {}), [4, 4]);
     }
 
     #[test]
