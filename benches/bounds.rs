@@ -170,7 +170,7 @@ fn main() -> Result<()> {
     for layer in &options.layers {
         eprintln!("{layer}");
         let places = if options.together { [0; 3] } else { [0, 1, 2] };
-        let tensors = Tensors::placed(&gpu, layer.shape, places);
+        let tensors = Tensors::placed(&gpu, layer.shape, places, Element::F32);
         rows.push(measure(&gpu, [&kernels, &bare], layer, &tensors)?);
     }
     table::print(
@@ -189,7 +189,7 @@ fn measure(
     tensors: &Tensors,
 ) -> Result<Vec<String>> {
     let shape = layer.shape;
-    let (_, geometry) = fastest_copy(gpu, kernels[0].limits(), shape)?;
+    let (_, geometry) = fastest_copy(gpu, kernels[0].limits(), shape, tensors)?;
     let bind =
         |operation: Operation, kernels| operation.bind(gpu, kernels, shape, tensors, geometry);
     let mut contenders = vec![bind(Operation::Copy, kernels[0])?];

@@ -28,7 +28,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
 use rayon::prelude::*;
 use wgpu_batchnorm::yardstick::CopyGeometry;
-use wgpu_batchnorm::{DeviceLimits, Gpu, GpuOptions, Kernels, Shape, wgpu};
+use wgpu_batchnorm::{DeviceLimits, Element, Gpu, GpuOptions, Kernels, Shape, wgpu};
 
 use layer::Layer;
 use operation::{Operation, fastest_copy};
@@ -54,6 +54,9 @@ struct Options {
         ]
     )]
     layers: Vec<Layer>,
+    /// How tensors are stored.
+    #[arg(long, value_name = "f32|f16|bf16", default_value = "f32", value_parser = element)]
+    element: Element,
     /// Record this operation of the first shape instead: what runs under valgrind.
     #[arg(long, hide = true, requires = "recordings")]
     record: Option<Operation>,
@@ -66,6 +69,13 @@ struct Options {
     /// What `cargo bench` passes to every bench.
     #[arg(long, hide = true)]
     bench: bool,
+}
+
+/// The element of a name.
+fn element(name: &str) -> Result<Element, String> {
+    let mut all = Element::ALL.into_iter();
+    let found = all.find(|element| element.name() == name);
+    found.ok_or_else(|| "f32, f16 and bf16 are stored".to_owned())
 }
 
 /// What a run under valgrind came to.
@@ -98,6 +108,7 @@ fn main() -> Result<()> {
         let traffic = record(
             &gpu,
             layers[0].shape,
+            options.element,
             operation,
             options.geometry,
             recordings,
@@ -118,7 +129,10 @@ fn main() -> Result<()> {
     let limits = Kernels::new(gpu.device()).limits().clone();
     let copies = layers
         .iter()
-        .map(|layer| fastest_copy(&gpu, &limits, layer.shape))
+        .map(|layer| {
+            let tensors = Tensors::placed(&gpu, layer.shape, [0, 1, 2], options.element);
+            fastest_copy(&gpu, &limits, layer.shape, &tensors)
+        })
         .collect::<Result<Vec<_>>>()?;
     let runs: Vec<(&Layer, Operation, usize)> = layers
         .iter()
@@ -130,7 +144,7 @@ fn main() -> Result<()> {
         .collect();
     let costs = runs
         .into_par_iter()
-        .map(|(layer, operation, geometry)| count(layer, operation, geometry))
+        .map(|(layer, operation, geometry)| count(layer, options.element, operation, geometry))
         .collect::<Result<Vec<_>>>()?;
 
     let header = [
@@ -171,9 +185,18 @@ fn main() -> Result<()> {
 }
 
 /// What one recording of an operation costs: the difference of two runs.
-fn count(layer: &Layer, operation: Operation, geometry: usize) -> Result<Cost> {
+fn count(layer: &Layer, element: Element, operation: Operation, geometry: usize) -> Result<Cost> {
     let cache = tempfile::tempdir().context("a folder for the adapter's cache")?;
-    let run = |recordings| under_valgrind(layer, operation, geometry, recordings, cache.path());
+    let run = |recordings| {
+        under_valgrind(
+            layer,
+            element,
+            operation,
+            geometry,
+            recordings,
+            cache.path(),
+        )
+    };
     // Compiles. The two that count find what it has compiled in Mesa's cache, so that they differ in nothing but recordings.
     run(1)?;
     let (few, more) = rayon::join(|| run(FEW), || run(MORE));
@@ -201,6 +224,7 @@ fn count(layer: &Layer, operation: Operation, geometry: usize) -> Result<Cost> {
 /// Runs this program under valgrind, with one operation so many times.
 fn under_valgrind(
     layer: &Layer,
+    element: Element,
     operation: Operation,
     geometry: usize,
     recordings: u64,
@@ -216,6 +240,7 @@ fn under_valgrind(
         ])
         .arg(env::current_exe().context("where this program is")?)
         .arg(layer.to_string())
+        .args(["--element", element.name()])
         .args(["--record", operation.name()])
         .args(["--recordings", &recordings.to_string()])
         .args(["--geometry", &geometry.to_string()])
@@ -262,14 +287,15 @@ fn instructions(said: &str) -> Option<u64> {
 fn record(
     gpu: &Gpu,
     shape: Shape,
+    element: Element,
     operation: Operation,
     geometry: usize,
     recordings: u64,
 ) -> Result<u64> {
     let kernels = Kernels::new(gpu.device());
-    let candidates = CopyGeometry::candidates(kernels.limits(), shape.len());
+    let tensors = Tensors::placed(gpu, shape, [0, 1, 2], element);
+    let candidates = CopyGeometry::candidates(kernels.limits(), tensors.x.bytes() / 4);
     let geometry = *candidates.get(geometry).context("no such geometry")?;
-    let tensors = Tensors::new(gpu, shape);
     let bound = operation.bind(gpu, &kernels, shape, &tensors, geometry)?;
     bound.time(gpu, recordings)?;
     Ok(bound.traffic)

@@ -47,7 +47,8 @@ impl Operation {
     ) -> Result<Bound> {
         let whole = Tensor::whole;
         let limits = kernels.limits();
-        let training = Training::default();
+        let element = tensors.element;
+        let training = Training::default().element(element);
         let (plan, step) = match self {
             Self::Copy => {
                 let copy = CopyKernel::new(gpu.device(), limits, geometry)
@@ -59,7 +60,7 @@ impl Operation {
                 });
             }
             Self::Inference => {
-                let plan = Plan::inference(limits, shape, &Inference::default())?;
+                let plan = Plan::inference(limits, shape, &Inference::default().element(element))?;
                 let step = plan.bind(kernels, tensors.buffers())?;
                 (plan, step)
             }
@@ -73,11 +74,12 @@ impl Operation {
                 let plan = Plan::backward(limits, shape, &Backward::from(&training))?;
                 let parameters = Packed::new(shape.channels()).parameters();
                 let grad_parameters = gpu.zeros(parameters, "grad_parameters")?;
-                let buffers = Buffers::backward(tensors.x.words(), tensors.y.words())
-                    .parameters(whole(&tensors.parameters))
-                    .saved(whole(&tensors.saved))
-                    .grad_input(tensors.grad_input.words())
-                    .grad_parameters(whole(&grad_parameters));
+                let buffers =
+                    Buffers::backward(tensors.values(&tensors.x), tensors.values(&tensors.y))
+                        .parameters(whole(&tensors.parameters))
+                        .saved(whole(&tensors.saved))
+                        .grad_input(tensors.values(&tensors.grad_input))
+                        .grad_parameters(whole(&grad_parameters));
                 let step = plan.bind(kernels, buffers)?;
                 (plan, step)
             }
@@ -101,14 +103,18 @@ impl Bound {
     }
 }
 
-/// The geometry of the fastest copy of such a tensor, and its place among the candidates.
-pub fn fastest_copy(gpu: &Gpu, limits: &Limits, shape: Shape) -> Result<(usize, CopyGeometry)> {
-    let tensors = Tensors::new(gpu, shape);
+/// The geometry of the fastest copy of such tensors, and its place among the candidates.
+pub fn fastest_copy(
+    gpu: &Gpu,
+    limits: &Limits,
+    shape: Shape,
+    tensors: &Tensors,
+) -> Result<(usize, CopyGeometry)> {
     let kernels = Kernels::new(gpu.device());
     let mut fastest: Option<(Duration, usize, CopyGeometry)> = None;
-    let candidates = CopyGeometry::candidates(limits, shape.len());
+    let candidates = CopyGeometry::candidates(limits, tensors.x.bytes() / 4);
     for (index, geometry) in candidates.into_iter().enumerate() {
-        let copy = Operation::Copy.bind(gpu, &kernels, shape, &tensors, geometry)?;
+        let copy = Operation::Copy.bind(gpu, &kernels, shape, tensors, geometry)?;
         // The first one compiles.
         for round in 0..9 {
             let time = copy.time(gpu, 4)?;
