@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
-use wgpu_batchnorm::{DeviceLimits, Gpu, GpuOptions, Kernels};
+use wgpu_batchnorm::{DeviceLimits, Element, Gpu, GpuOptions, Kernels};
 
 use layer::Layer;
 use operation::{Operation, fastest_copy};
@@ -170,7 +170,7 @@ fn main() -> Result<()> {
     for layer in &options.layers {
         eprintln!("{layer}");
         let places = if options.together { [0; 3] } else { [0, 1, 2] };
-        let tensors = Tensors::placed(&gpu, layer.shape, places, Element::F32);
+        let tensors = Tensors::placed(&gpu, layer.shape, Element::F32, places);
         rows.push(measure(&gpu, [&kernels, &bare], layer, &tensors)?);
     }
     table::print(

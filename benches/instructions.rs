@@ -130,7 +130,7 @@ fn main() -> Result<()> {
     let copies = layers
         .iter()
         .map(|layer| {
-            let tensors = Tensors::placed(&gpu, layer.shape, [0, 1, 2], options.element);
+            let tensors = Tensors::new(&gpu, layer.shape, options.element);
             fastest_copy(&gpu, &limits, layer.shape, &tensors)
         })
         .collect::<Result<Vec<_>>>()?;
@@ -293,7 +293,7 @@ fn record(
     recordings: u64,
 ) -> Result<u64> {
     let kernels = Kernels::new(gpu.device());
-    let tensors = Tensors::placed(gpu, shape, [0, 1, 2], element);
+    let tensors = Tensors::new(gpu, shape, element);
     let candidates = CopyGeometry::candidates(kernels.limits(), tensors.x.bytes() / 4);
     let geometry = *candidates.get(geometry).context("no such geometry")?;
     let bound = operation.bind(gpu, &kernels, shape, &tensors, geometry)?;

@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use wgpu_batchnorm::{
-    DeviceLimits, Gpu, GpuOptions, Inference, Kernels, Plan, Shape, Step, Tensor, Training, wgpu,
+    DeviceLimits, Element, Gpu, GpuOptions, Inference, Kernels, Plan, Shape, Step, Tensor,
+    Training, wgpu,
 };
 
 use empty::empty;
@@ -49,7 +50,7 @@ impl Layers {
             grids: Vec::new(),
         };
         for &shape in shapes {
-            let tensors = Tensors::new(gpu, shape);
+            let tensors = Tensors::new(gpu, shape, Element::F32);
             let (plan, buffers) = match direction {
                 Direction::Inference => (
                     Plan::inference(limits, shape, &Inference::default()),

@@ -21,7 +21,7 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use wgpu_batchnorm::yardstick::{CopyGeometry, CopyKernel, CopyStep};
 use wgpu_batchnorm::{
-    Buffers, DeviceLimits, Gpu, GpuOptions, Inference, Kernels, Plan, Shape, Step, Tensor,
+    Buffers, DeviceLimits, Element, Gpu, GpuOptions, Inference, Kernels, Plan, Shape, Step, Tensor,
     Training, Tuning, wgpu,
 };
 
@@ -170,7 +170,7 @@ fn shapes() -> [(&'static str, Shape); 4] {
 fn large(criterion: &mut Criterion) {
     let bench = Bench::new();
     for (name, shape) in shapes() {
-        let tensors = Tensors::new(&bench.gpu, shape);
+        let tensors = Tensors::new(&bench.gpu, shape, Element::F32);
         let mut group = criterion.benchmark_group(name);
         let step = bench.copy(&tensors);
         row(&mut group, &bench, "copy", 8 * shape.len(), |pass| {
@@ -226,7 +226,7 @@ fn small(criterion: &mut Criterion) {
         });
     });
     let shape = Shape::channels_first(&[2, 16, 8, 8]).expect("small sizes");
-    let tensors = Tensors::new(&bench.gpu, shape);
+    let tensors = Tensors::new(&bench.gpu, shape, Element::F32);
     let limits = bench.kernels.limits();
     let training =
         Plan::training(limits, shape, &Training::default()).expect("more than one value");

@@ -25,12 +25,13 @@ pub struct Tensors {
 
 impl Tensors {
     /// Each of the shape of x begins elsewhere.
-    pub fn new(gpu: &Gpu, shape: Shape) -> Self {
-        Self::placed(gpu, shape, [0, 1, 2], Element::F32)
+    #[allow(dead_code, reason = "some benches place them")]
+    pub fn new(gpu: &Gpu, shape: Shape, element: Element) -> Self {
+        Self::placed(gpu, shape, element, [0, 1, 2])
     }
 
     /// Those of the shape of x begin where the first, second or third of a pass does in the command.
-    pub fn placed(gpu: &Gpu, shape: Shape, places: [usize; 3], element: Element) -> Self {
+    pub fn placed(gpu: &Gpu, shape: Shape, element: Element, places: [usize; 3]) -> Self {
         let packed = Packed::new(shape.channels());
         let channels = shape.channels() as usize;
         let (zeros, ones) = (vec![0.0; channels], vec![1.0; channels]);
