@@ -111,8 +111,9 @@ pub struct Tuning {
     /// Tensors of which a lane has two accesses each in flight; where a loop goes over more, it has one of each. More take more
     /// registers on a GPU, and more of a processor's cache of decoded instructions. Statistics have two or four always.
     pub paired_tensors: u32,
-    /// Whether halves are read and written eight at a time, 16 bytes as four f32 are, where a row has a multiple of eight, and no
-    /// fewer than four for each of `shortest_run`; each is two for `paired_tensors`. Only where a lane walks a unit.
+    /// Whether halves are read and written eight at a time, 16 bytes as four f32 are: where a channel's row has a multiple of eight
+    /// values (what is only written also where two channels' have, as of 14x14), and four for each of `shortest_run` at least. One such
+    /// access is two for `paired_tensors`. Only where a lane walks a unit.
     pub wide_halves: bool,
 }
 

@@ -143,6 +143,11 @@ impl Kernel {
         self.width == 8
     }
 
+    /// Whether a unit is eight channels, which are two groups of four.
+    pub fn has_eight_channels(&self) -> bool {
+        self.walk == Walk::Columns && self.takes_eights()
+    }
+
     /// Values in a vector of an access.
     pub const fn vector_width(&self) -> u64 {
         if self.takes_eights() { 4 } else { self.width }

@@ -1,3 +1,4 @@
+// Nothing tells the gradient of an activation, where there is none: of both vectors of an access.
 struct NoEvidence {
     a: Evidence,
     b: Evidence,

@@ -193,7 +193,7 @@ fn forward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs) 
             },
             shader!("forward/gather/rows.wgsl"),
         ],
-        Walk::Columns if kernel.takes_eights() => {
+        Walk::Columns if kernel.has_eight_channels() => {
             &[shader!("forward/gather/columns_of_eight.wgsl")]
         }
         Walk::Columns => &[frame(kernel.walk), shader!("forward/gather/columns.wgsl")],
@@ -203,8 +203,7 @@ fn forward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs) 
         ],
         Walk::Planes | Walk::Runs | Walk::RunsOfTwo | Walk::Words => &[],
     };
-    let of_eight_channels = kernel.walk == Walk::Columns && kernel.takes_eights();
-    let (units, fused) = if of_eight_channels {
+    let (units, fused) = if kernel.has_eight_channels() {
         (
             shader!("forward/gather_units_of_eight.wgsl"),
             shader!("forward/fused_of_eight.wgsl"),
@@ -361,8 +360,7 @@ fn backward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs)
         ],
         Walk::Planes | Walk::RunsOfTwo | Walk::Words => &[],
     };
-    let of_eight_channels = kernel.walk == Walk::Columns && eights;
-    let fused = if of_eight_channels {
+    let fused = if kernel.has_eight_channels() {
         shader!("backward/fused_of_eight.wgsl")
     } else {
         shader!("backward/fused.wgsl")
