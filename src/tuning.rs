@@ -82,8 +82,7 @@ pub struct Tuning {
     pub block: u32,
     /// Rows that a lane walks at least with one set of coefficients where the channels are contiguous.
     pub tile_rows: u32,
-    /// Bytes up to which a channels-last tensor is normalized in one dispatch that reads it twice. Where that goes over more than
-    /// two tensors (with a residual, and backward), up to `cache_bytes` at most.
+    /// Bytes up to which a channels-last tensor is normalized, or has its gradients written, in one dispatch that reads it twice.
     pub fused_bytes: u64,
     /// Bytes up to which a channels-first tensor with few values of a channel in a row is normalized channel by channel (8x8;
     /// 7x7 with a residual), and has its gradients written so (7x7); larger ones go row by row. Above, rows of f32 that go one
@@ -98,6 +97,10 @@ pub struct Tuning {
     /// over as they lie in memory: see `run_bytes`. Of fewer, each access has its own, where the tensor has more than `cache_bytes`.
     /// Where four channels share accesses (7x7) a quarter of theirs counts. Only where a lane walks a unit.
     pub shortest_run: u32,
+    /// Tensors that moments or sums are gathered from, from which on they are gathered as `run_bytes` says, each row of each channel
+    /// with a partial of its own, above `cache_bytes`: 1 for moments as well, 2 for sums of gradients alone. Only where a lane
+    /// walks a unit.
+    pub run_tensors: u32,
     /// Pages of 4 KiB, those of all tensors together, that a lane touches on one walk down a channels-last tensor, unless one
     /// dispatch does all: as many as a processor has translations of addresses at hand. Only where a lane walks a unit.
     pub walk_pages: u32,
@@ -111,6 +114,8 @@ pub struct Tuning {
     /// Tensors of which a lane has two accesses each in flight; where a loop goes over more, it has one of each. More take more
     /// registers on a GPU, and more of a processor's cache of decoded instructions. Statistics have two or four always.
     pub paired_tensors: u32,
+    /// The same where a lane walks down channels that lie side by side (channels-last and 2-D).
+    pub paired_columns: u32,
     /// Whether halves are read and written eight at a time, 16 bytes as four f32 are: where a channel's row has a multiple of eight
     /// values (what is only written also where two channels' have, as of 14x14), and four for each of `shortest_run` at least. One such
     /// access is two for `paired_tensors`. Only where a lane walks a unit.
@@ -145,10 +150,12 @@ impl Tuning {
                 run_bytes: 16 << 10,
                 // four cache lines of vec4
                 shortest_run: 16,
+                run_tensors: 1,
                 walk_pages: 1024,
                 resident_accesses: 0,
                 resident_workgroups: 1,
-                paired_tensors: 3,
+                paired_tensors: 2,
+                paired_columns: 0,
                 wide_halves: true,
             },
             AdapterKind::Integrated | AdapterKind::Discrete => Self {
@@ -168,6 +175,7 @@ impl Tuning {
                 cache_bytes: u64::MAX,
                 run_bytes: 0,
                 shortest_run: 16,
+                run_tensors: 1,
                 walk_pages: MOST,
                 // Of 16 vec4, AMD's compiler makes 96 to 128 vector registers in either direction and no spill: 12 to 16
                 // waves of 32 lanes on a SIMD of RDNA3, 8 to 10 on RDNA2, 2 waves of 64 on GCN. That is two workgroups
@@ -180,6 +188,7 @@ impl Tuning {
                     8
                 },
                 paired_tensors: 3,
+                paired_columns: 3,
                 wide_halves: false,
             },
         }

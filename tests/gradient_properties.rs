@@ -314,7 +314,7 @@ fn aimed(left: &Branches) -> Vec<Case> {
     for small in [false, true] {
         let mut runner = runner(6 + u8::from(small), 0);
         let strategy = case(small);
-        for _ in 0..8000 {
+        for _ in 0..20_000 {
             let tree = strategy.new_tree(&mut runner).expect("nothing is filtered");
             let mut case = tree.current();
             (case.memory.pooled, case.memory.offset) = (false, 0);
@@ -400,7 +400,9 @@ fn all_branches() -> Branches {
         all.extend(each(&name, &wide));
         all.extend(each(&name, &["a window", "a folded grid"]));
     }
-    all.extend(each("GradientSums by Runs", &wide));
+    for stage in ["Statistics", "GradientSums"] {
+        all.extend(each(&format!("{stage} by Runs"), &wide));
+    }
     for stage in ["Coefficients", "GradientCoefficients"] {
         all.extend(each(&format!("{stage} by Columns"), &wide));
     }
@@ -435,15 +437,22 @@ fn all_branches() -> Branches {
         all.extend(each(&name, &branches));
     }
     all.extend(each("GradientSums by Runs", &["width 1"]));
+    for stage in ["Statistics", "GradientSums", "GradientInput"] {
+        let name = format!("{stage} by QuadRuns");
+        all.extend(each(&name, &elements));
+        all.extend(each(&name, &["width 4", "a window", "a folded grid"]));
+    }
     for derivative in ["Input", "Output", "Mask"] {
         let from = format!("from {derivative}");
         for walk in ["Rows", "Columns", "Quads"] {
             all.extend(each(&format!("GradientFused by {walk}"), &[&from]));
         }
-        for walk in ["Planes", "Runs", "Words"] {
+        for walk in ["Planes", "Runs", "QuadRuns", "Words"] {
             all.extend(each(&format!("GradientInput by {walk}"), &[&from, "adds"]));
         }
-        all.extend(each("GradientSums by Runs", &[&from]));
+        for walk in ["Runs", "QuadRuns"] {
+            all.extend(each(&format!("GradientSums by {walk}"), &[&from]));
+        }
         for stage in ["GradientSums", "GradientInput"] {
             all.extend(each(stage, &[&format!("from a part of {derivative}")]));
         }

@@ -385,6 +385,10 @@ fn shapes_take_the_walks_that_they_are_for() {
         ]
     );
     for (inner, sums, walk) in [
+        (15, Walk::Quads, Walk::Planes),
+        (17, Walk::QuadRuns, Walk::QuadRuns),
+        (1023, Walk::QuadRuns, Walk::QuadRuns),
+        (1025, Walk::Quads, Walk::Quads),
         (60, Walk::Rows, Walk::Planes),
         (64, Walk::Runs, Walk::Runs),
         (4092, Walk::Runs, Walk::Runs),

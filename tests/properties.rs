@@ -231,7 +231,7 @@ fn planned(case: &Case) -> Branches {
 fn run_aimed(left: &mut Branches, small: bool) {
     let mut runner = runner(2 + u8::from(small), 0);
     let strategy = case(small);
-    for _ in 0..8000 {
+    for _ in 0..20_000 {
         if left.is_empty() {
             return;
         }
@@ -265,6 +265,11 @@ fn all_branches() -> Branches {
         let name = format!("{stage} by Runs");
         let branches = ["Lane", "width 1", "width 4", "a window", "a folded grid"];
         all.extend(each(&name, &branches));
+    }
+    let runs = ["width 1", "width 4", "a window", "a folded grid"];
+    all.extend(each("Statistics by Runs", &runs));
+    for stage in ["Statistics", "Normalize", "NormalizeGiven"] {
+        all.extend(each(&format!("{stage} by QuadRuns"), &runs[1..]));
     }
     all.extend(each("Finalize by Rows", &combines));
     // single values where tensors are not aligned or do not divide by four, else vec4

@@ -17,9 +17,10 @@ pub enum Walk {
     Quads,
     /// A unit is rows that go through all channels (normalizing short runs on software adapters).
     Planes,
-    /// A unit is rows of one channel after another, as they lie in memory (normalizing, and sums of gradients, on software
-    /// adapters).
+    /// A unit is rows of one channel after another, as they lie in memory (on software adapters).
     Runs,
+    /// The same of quads: a row is that of four channels.
+    QuadRuns,
     /// The same of halves, eight at a time, where rows hold an odd number of fours: a row is those of two channels, which share the
     /// access in the middle.
     RunsOfTwo,
@@ -36,6 +37,7 @@ impl Walk {
             Self::Quads => "quads",
             Self::Planes => "planes",
             Self::Runs => "runs",
+            Self::QuadRuns => "runs of quads",
             Self::RunsOfTwo => "runs of two",
             Self::Words => "words",
         }

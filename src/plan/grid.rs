@@ -215,7 +215,7 @@ pub(super) fn dispatches<'a>(
     let (walked, per_channel) = match geometry.walk {
         Walk::Rows => (accesses, geometry.width),
         // each row by itself
-        Walk::Runs => (splits.split_columns, geometry.width),
+        Walk::Runs | Walk::QuadRuns => (splits.split_columns, geometry.width),
         Walk::Columns | Walk::RunsOfTwo | Walk::Planes | Walk::Words => (accesses, 1),
         Walk::Quads => (splits.split_rows, splits.split_columns),
     };
@@ -256,7 +256,10 @@ pub(super) fn dispatches<'a>(
     let (len, channels) = extent(&area, &parameters);
     let partials = match geometry.walk {
         // one of each row, which follow each other channel by channel
-        Walk::Runs => u64::from(parameters.rows / parameters.channels),
+        Walk::Runs | Walk::QuadRuns => {
+            let groups = u64::from(parameters.channels) / geometry.channels_per_group;
+            u64::from(parameters.rows) / groups
+        }
         _ => splits.count(),
     };
     let workgroups = units.div_ceil(lanes.units_across);
@@ -296,7 +299,7 @@ fn extent(area: &Area<'_>, parameters: &Parameters) -> (u64, u64) {
     let columns = window.columns.end - window.columns.start;
     let len = window.len(geometry);
     match geometry.walk {
-        Walk::Runs => (len, u64::from(parameters.channels)),
+        Walk::Runs | Walk::QuadRuns => (len, u64::from(parameters.channels)),
         Walk::RunsOfTwo => (len, 2 * u64::from(parameters.channels)),
         // the columns of one group go through the channels
         Walk::Planes => (len, columns * geometry.width / inner),

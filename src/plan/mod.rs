@@ -1101,19 +1101,17 @@ mod tests {
         for residual in [false, true] {
             // an odd number of accesses in a row, which leaves one where they go in pairs
             let odd = |cache| normalized(&[2, 8, 14, 14], residual, cache);
-            assert_eq!(odd(bytes), (Walk::Runs, true));
+            assert_eq!(odd(bytes), (Walk::Runs, !residual));
             assert_eq!(odd(bytes - 1), (Walk::Runs, false));
             let even = normalized(&[2, 8, 28, 28], residual, 0);
-            assert_eq!(even, (Walk::Runs, true));
-            // halves are faster in pairs all the same, but for eight of two tensors
+            assert_eq!(even, (Walk::Runs, !residual));
+            // halves are faster in pairs all the same
             let halves = |channels| stored(&[2, channels, 14, 14], Element::Bf16, residual, 0);
             assert_eq!(halves(8), (Walk::RunsOfTwo, !residual));
-            assert_eq!(halves(7), (Walk::Runs, true));
-            // two tensors can be followed through the planes of four channels, three cannot
-            let quads = |cache| normalized(&[2, 8, 7, 7], residual, cache).0;
-            assert_eq!(quads(bytes), Walk::Quads);
-            let large = if residual { Walk::Planes } else { Walk::Quads };
-            assert_eq!(quads(0), large);
+            assert_eq!(halves(7), (Walk::Runs, !residual));
+            let quads = |cache| normalized(&[2, 8, 7, 7], residual, cache);
+            assert_eq!(quads(bytes), (Walk::QuadRuns, !residual));
+            assert_eq!(quads(0), (Walk::QuadRuns, false));
         }
     }
 
@@ -1152,10 +1150,14 @@ mod tests {
             assert_eq!(widths(&[2, 3, 16, 16], halves, as_it_is), [8, 8]);
             assert_eq!(widths(&[50, 24], halves, as_it_is), [8, 8]);
             assert_eq!(widths(&[50, 20], halves, as_it_is), [4, 4]);
-            // two channels of 49 accesses of four: what is written, not what is summed
-            assert_eq!(widths(&[2, 4, 14, 14], halves, as_it_is), [4, 8]);
+            // two channels of 49 accesses of four: what is written by itself
+            assert_eq!(widths(&[2, 4, 14, 14], halves, as_it_is), [8, 8]);
+            let fused = |tuning: &mut Tuning| tuning.run_tensors = 2;
+            assert_eq!(widths(&[2, 4, 14, 14], halves, fused), [4, 8]);
             assert_eq!(widths(&[2, 3, 14, 14], halves, as_it_is), [4, 4]);
             assert_eq!(widths(&[2, 8, 7, 7], halves, as_it_is), [4, 4]);
+            // nor four channels that share accesses, however long
+            assert_eq!(widths(&[2, 8, 17, 17], halves, as_it_is), [4, 4]);
             // sixteen fours are enough for coefficients of their own, fourteen are not
             assert_eq!(widths(&[2, 4, 8, 8], halves, as_it_is), [8, 8]);
             assert_eq!(widths(&[2, 4, 7, 8], halves, as_it_is), [4, 4]);
@@ -1170,12 +1172,12 @@ mod tests {
     #[test]
     fn a_row_of_too_few_accesses_has_no_coefficients_of_its_own() {
         let cpu = software();
-        // 49 accesses, and a quarter of 49
+        // 49 accesses of one channel, or of four
         for (inner, shortest_run, walk) in [
             (14, 49, Walk::Runs),
             (14, 50, Walk::Planes),
-            (7, 12, Walk::Quads),
-            (7, 13, Walk::Planes),
+            (7, 49, Walk::QuadRuns),
+            (7, 50, Walk::Planes),
         ] {
             let tuning = Tuning {
                 cache_bytes: 0,
@@ -1190,55 +1192,80 @@ mod tests {
         }
     }
 
-    /// The same of what sums of gradients are gathered from: two tensors at least.
+    /// The same of what moments and sums are gathered from.
     #[test]
-    fn gradients_beyond_the_cache_are_summed_as_a_prefetcher_follows() {
+    fn a_tensor_beyond_the_cache_is_gathered_as_a_prefetcher_follows() {
         let cpu = software();
-        let shape = Shape::channels_first(&[9, 8, 14, 14]).expect("a shape");
-        let partials = 9 * 8 * 2 * 4;
-        for (cache_bytes, run_bytes, runs) in [
-            (4 * shape.len(), 16 << 10, false),
-            (4 * shape.len() - 1, 16 << 10, true),
-            (0, 4 * 14 * 14 + 1, true),
-            (0, 4 * 14 * 14, false),
+        let bytes = |inner: u64| 4 * 9 * 8 * inner;
+        for (size, gathered, fused) in [
+            (14, Walk::Runs, Walk::Rows),
+            (7, Walk::QuadRuns, Walk::Quads),
         ] {
-            let tuning = Tuning {
-                // channels are whole
-                workgroups: 1,
-                cache_bytes,
-                run_bytes,
-                ..Tuning::for_limits(&cpu)
-            };
-            let training = Training::default().tuning(tuning.clone());
-            let backward = Backward::from(&training).tuning(tuning);
-            let plan = Plan::backward(&cpu, shape, &backward).expect("a plan");
-            let found = plan
-                .dispatches()
-                .map(|dispatch| (dispatch.stage, dispatch.walk));
-            let found: Vec<_> = found.collect();
-            let bytes = plan.workspace_bytes();
-            if runs {
-                let apart = [
-                    (Stage::GradientSums, Walk::Runs),
-                    (Stage::GradientFinalize, Walk::Rows),
-                    (Stage::GradientInput, Walk::Runs),
+            let inner = size * size;
+            let shape = Shape::channels_first(&[9, 8, size as usize, size as usize]);
+            let shape = shape.expect("a shape");
+            // a row of four channels, where they share accesses
+            let row = if size == 7 { 16 * inner } else { 4 * inner };
+            for (cache_bytes, run_bytes, run_tensors, runs) in [
+                (bytes(inner), row + 1, 1, [false, false]),
+                (bytes(inner) - 1, row + 1, 1, [true, true]),
+                (0, row, 1, [false, false]),
+                (0, row + 1, 2, [false, true]),
+                (0, row + 1, 3, [false, false]),
+            ] {
+                let tuning = Tuning {
+                    // channels are whole
+                    workgroups: 1,
+                    values_per_workgroup: 1 << 20,
+                    cache_bytes,
+                    run_bytes,
+                    run_tensors,
+                    ..Tuning::for_limits(&cpu)
+                };
+                let training = Training::default().tuning(tuning.clone());
+                let backward = Backward::from(&training).tuning(tuning);
+                let plans = [
+                    Plan::training(&cpu, shape, &training),
+                    Plan::backward(&cpu, shape, &backward),
                 ];
-                assert_eq!(found, apart);
-                assert!(bytes >= partials, "{bytes} bytes for a partial of each row");
-                let mut dispatches = plan.dispatches();
-                let [sums, finalize] = [(); 2].map(|()| dispatches.next().expect("three"));
-                assert_eq!(sums.bytes_written, partials);
-                assert!(finalize.bytes_read >= partials);
-            } else {
-                assert_eq!(found, [(Stage::GradientFused, Walk::Rows)]);
-                assert_eq!(bytes, 0);
+                let stages = [
+                    [Stage::Statistics, Stage::Finalize, Stage::Normalize],
+                    [
+                        Stage::GradientSums,
+                        Stage::GradientFinalize,
+                        Stage::GradientInput,
+                    ],
+                ];
+                let alone = [Stage::Fused, Stage::GradientFused];
+                // (count, frame, mean, M2), or two sums
+                let partials = [16, 8].map(|bytes| bytes * 9 * 8);
+                for (((plan, runs), partials), (apart, alone)) in plans
+                    .into_iter()
+                    .zip(runs)
+                    .zip(partials)
+                    .zip(stages.into_iter().zip(alone))
+                {
+                    let plan = plan.expect("a plan");
+                    let dispatches: Vec<_> = plan.dispatches().collect();
+                    let found = dispatches.iter().map(|found| (found.stage, found.walk));
+                    let found: Vec<_> = found.collect();
+                    if runs {
+                        let [gather, finalize, apply] = apart;
+                        let three = [
+                            (gather, gathered),
+                            (finalize, Walk::Rows),
+                            (apply, gathered),
+                        ];
+                        assert_eq!(found, three);
+                        // one of each row
+                        assert_eq!(dispatches[0].bytes_written, partials);
+                        assert!(dispatches[1].bytes_read >= partials);
+                        assert!(plan.workspace_bytes() >= partials);
+                    } else {
+                        assert_eq!(found, [(alone, fused)]);
+                    }
+                }
             }
-            // the moments of one tensor
-            let plan = Plan::training(&cpu, shape, &training).expect("a plan");
-            assert!(
-                plan.dispatches()
-                    .all(|dispatch| dispatch.stage == Stage::Fused)
-            );
         }
     }
 

@@ -225,7 +225,10 @@ impl<'a> Planner<'a> {
     /// Whether two accesses of each tensor are in flight: of few tensors.
     fn pairs(&self, stage: Stage, geometry: &Geometry) -> Pairs {
         let channels = geometry.channels_per_group;
-        let most = self.tuning.paired_tensors as usize;
+        let most = match geometry.walk {
+            Walk::Columns => self.tuning.paired_columns,
+            _ => self.tuning.paired_tensors,
+        } as usize;
         let read = self.tensors(stage).filter(|access| *access == Access::Read);
         let shared = self.tuning.team == Team::Workgroup;
         // coefficients of four channels, twice as many of them, and what the activation takes, leave a GPU no registers
@@ -233,10 +236,13 @@ impl<'a> Planner<'a> {
         let gathered = read.count();
         // What one instruction reads at equal distances a processor fetches ahead, from row to row too where they follow
         // each other: unless each row leaves one access to other instructions. Halves are faster in pairs all the same.
-        let broken = geometry.walk == Walk::Runs
-            && geometry.columns % 2 == 1
-            && self.needs.element == Element::F32
-            && self.is_beyond_cache();
+        let odd = match geometry.walk {
+            Walk::Runs => geometry.columns % 2 == 1,
+            // one of four channels has an odd number at least
+            Walk::QuadRuns => true,
+            _ => false,
+        };
+        let broken = odd && self.needs.element == Element::F32 && self.is_beyond_cache();
         // one access of eight halves has as much in flight as two of four
         let few = geometry.width < 8 || 2 * gathered <= most;
         Pairs {
@@ -273,13 +279,11 @@ impl<'a> Planner<'a> {
         self.geometry.width >= self.needs.element.per_word()
     }
 
-    /// Whether such channels are also best gone over again right where they were gathered, by this stage.
-    fn fuses(&self, stage: Stage) -> bool {
+    /// Whether such channels are also best gone over again right where they were gathered.
+    fn fuses(&self) -> bool {
         match self.geometry.walk {
             _ if !self.stores_by_units() => false,
             Walk::Rows | Walk::Quads => true,
-            // more tensors leave no strip of one in a processor's own cache until it is read again
-            _ if self.tensors(stage).count() > 2 && self.is_beyond_cache() => false,
             _ => self.bytes() <= self.tuning.fused_bytes,
         }
     }
@@ -331,7 +335,7 @@ impl<'a> Planner<'a> {
         for window in &self.all() {
             if self.has_runs(window) {
                 self.push_runs(to, stage, window, self.parameters);
-            } else if self.has_short_runs(stage) {
+            } else if self.has_short_runs() {
                 self.normalize_planes(to, stage, window);
             } else if self.geometry.walk == Walk::Columns {
                 self.normalize_columns(to, stage, window);
@@ -421,15 +425,11 @@ impl<'a> Planner<'a> {
     }
 
     /// Whether a channel's runs are so short, in a tensor so large, that walking one channel from row to row is slow.
-    fn has_short_runs(&self, stage: Stage) -> bool {
+    fn has_short_runs(&self) -> bool {
         let shortest = u64::from(self.tuning.shortest_run);
         let short = match self.geometry.walk {
             Walk::Rows => self.geometry.width == 4 && self.geometry.columns < shortest,
-            // through the four channels of a quad a lane goes without a break: forward that will do for two tensors
-            Walk::Quads => {
-                let many = self.needs.gradients().is_some() || self.tensors(stage).count() > 2;
-                many && self.geometry.columns < 4 * shortest
-            }
+            Walk::Quads => self.geometry.columns < shortest,
             _ => false,
         };
         short && self.tuning.team == Team::Lane && self.geometry.rows > 1 && self.is_beyond_cache()
@@ -441,7 +441,13 @@ impl<'a> Planner<'a> {
         // the shortest only where the cache does not hold the tensor
         let least = u64::from(self.tuning.shortest_run) + u64::from(!self.is_beyond_cache());
         let fours = columns * self.geometry.width.div_ceil(4);
-        self.geometry.walk == Walk::Rows
+        let walks = match self.geometry.walk {
+            Walk::Rows => true,
+            // with an access of its own for each of the four channels
+            Walk::Quads => columns >= 7,
+            _ => false,
+        };
+        walks
             && fours >= least
             && columns * self.geometry.width * self.needs.element.bytes() < self.tuning.run_bytes
             && most_in_a_run(columns) > 0
@@ -453,7 +459,10 @@ impl<'a> Planner<'a> {
     /// Whether a stage goes over a window as it lies in memory, and leaves a partial for each row of each channel: over two
     /// tensors or more, too large for the cache. Through one, a processor's prefetcher finds its way in time.
     fn gathers_runs(&self, window: &Window, stage: Stage) -> bool {
-        stage.sums_gradients() && self.is_beyond_cache() && self.has_runs(window)
+        let read = self.tensors(stage).count() as u64;
+        read >= u64::from(self.tuning.run_tensors)
+            && self.is_beyond_cache()
+            && self.has_runs(window)
     }
 
     /// Workgroups for so many values that are gone over as they lie in memory: so many that those which run at once are
@@ -476,7 +485,11 @@ impl<'a> Planner<'a> {
         let channels = self.geometry.groups / if of_two { 2 } else { 1 };
         let runs = (window.rows.end - window.rows.start) * channels;
         let geometry = Geometry {
-            walk: if of_two { Walk::RunsOfTwo } else { Walk::Runs },
+            walk: match self.geometry.walk {
+                Walk::Quads => Walk::QuadRuns,
+                _ if of_two => Walk::RunsOfTwo,
+                _ => Walk::Runs,
+            },
             width: if of_two { 8 } else { self.geometry.width },
             rows: runs,
             groups: 1,
@@ -499,7 +512,7 @@ impl<'a> Planner<'a> {
             lanes,
         };
         let parameters = Parameters {
-            channels: channels as u32,
+            channels: (channels * self.geometry.channels_per_group) as u32,
             ..parameters
         };
         self.push(to, stage, area, parameters);
@@ -509,7 +522,7 @@ impl<'a> Planner<'a> {
     fn pairs_channels(&self, stage: Stage) -> bool {
         self.wide
             && stage.is_elementwise()
-            && self.geometry.width == 4
+            && (self.geometry.walk, self.geometry.width) == (Walk::Rows, 4)
             && self.geometry.groups.is_multiple_of(2)
     }
 
@@ -647,7 +660,7 @@ impl<'a> Planner<'a> {
             return Ok(program);
         }
         let fused = stages.fused.filter(is_bindable);
-        if let Some(fused) = fused.filter(|&stage| whole && self.fuses(stage)) {
+        if let Some(fused) = fused.filter(|_| whole && self.fuses()) {
             for window in &windows {
                 let area = self.area(window, self.splits(window));
                 self.push(to, fused, area, self.parameters);

@@ -91,10 +91,12 @@ fields! {
     cache_bytes: |_, _: &Limits| [0, u64::MAX],
     run_bytes: |_, _: &Limits| [0, 4 << 10, 16 << 10, u64::MAX],
     shortest_run: |_, _: &Limits| [0, 4, 16, 64],
+    run_tensors: |_, _: &Limits| [1, 2, 6],
     walk_pages: |value, _: &Limits| scaled(value),
     resident_accesses: |_, _: &Limits| [0, 4, 8, MOST_ACCESSES],
     resident_workgroups: |value, _: &Limits| scaled(value),
     paired_tensors: |_, _: &Limits| [0, 2, 3, 5],
+    paired_columns: |_, _: &Limits| [0, 2, 3, 5],
     wide_halves: |_, _: &Limits| [false, true],
 }
 

@@ -44,10 +44,12 @@ pub fn lanes() -> Tuning {
         cache_bytes: 8 << 20,
         run_bytes: 16 << 10,
         shortest_run: 16,
+        run_tensors: 2,
         walk_pages: 1024,
         resident_accesses: 0,
         resident_workgroups: 1,
         paired_tensors: 3,
+        paired_columns: 3,
         wide_halves: true,
     }
 }
@@ -65,10 +67,12 @@ pub fn teams(workgroup_size: u32) -> Tuning {
         cache_bytes: u64::MAX,
         run_bytes: 0,
         shortest_run: 16,
+        run_tensors: 2,
         walk_pages: 1024,
         resident_accesses: 0,
         resident_workgroups: 1,
         paired_tensors: 3,
+        paired_columns: 3,
         wide_halves: true,
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::inputs::Input::{Added, Empty, Frozen, Gradients, GradientsFarOff, GradientsSplitTeams};
 use crate::inputs::Layout::{
-    Columns, ColumnsApart, LongRow, Quads, QuadsWide, Rows, Runs, Windows,
+    Columns, ColumnsApart, LongRow, QuadRuns, Quads, QuadsWide, Rows, Runs, Windows,
 };
 use crate::inputs::Path::{Split, Subgroup, Subgroups, Whole, Workgroup};
 use crate::{assert_noticed, edit};
@@ -69,7 +69,7 @@ fn sums_by_rows_and_columns_matter() {
         ),
         edit(
             Gradients(Runs, Split),
-            "params.first_split + work.row / params.channels",
+            "params.first_split + work.row / groups",
             "params.first_split",
         ),
         edit(Gradients(Runs, Split), "one.split += 1u;", ""),
@@ -180,13 +180,49 @@ fn sums_by_quads_matter() {
 }
 
 #[test]
+fn sums_of_quads_one_after_another_matter() {
+    let input = || Gradients(QuadRuns, Split);
+    assert_noticed(&[
+        edit(input(), "params.channels / CHANNELS", "params.channels"),
+        edit(input(), "spread_one(channel, k)", "spread_one(channel, 0u)"),
+        edit(
+            input(),
+            "add(&own, last, c, positions + quarter.before >= vec4(4u));",
+            "",
+        ),
+        edit(input(), "add(&own, load(at, i), c, vec4(true));", ""),
+        edit(
+            input(),
+            "start + quarter.first_whole",
+            "start + quarter.first_whole + 1u",
+        ),
+        edit(
+            input(),
+            "add(&own, last, c, positions < vec4(quarter.after));",
+            "",
+        ),
+        edit(input(), "last = load(at, end);", "last = load(at, start);"),
+        edit(
+            input(),
+            "sums.g += with_channel(M(0.0), k,",
+            "sums.g += with_channel(M(0.0), 0u,",
+        ),
+        edit(
+            input(),
+            "sums.gx += with_channel(M(0.0), k,",
+            "sums.gx += with_channel(M(0.0), 0u,",
+        ),
+    ]);
+}
+
+#[test]
 fn input_gradients_by_quads_matter() {
     assert_noticed(&[
         edit(Gradients(Quads, Whole), "(begin + 3u) / 4u", "begin / 4u"),
         edit(
             Gradients(Quads, Whole),
-            "end / 4u, end % 4u",
-            "end / 4u, 0u",
+            "first_whole * 4u - begin, end % 4u",
+            "first_whole * 4u - begin, 0u",
         ),
         edit(
             Gradients(Quads, Whole),

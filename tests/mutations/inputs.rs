@@ -28,8 +28,9 @@ pub enum Input {
     RowsLong(Path),
     /// Rows that are walked channel by channel.
     RowsInference,
-    /// Rows one after another.
+    /// Rows one after another; their moments.
     RunsInference,
+    Runs,
     RowsUnaligned,
     Columns(Path),
     ColumnsFarOff(Path),
@@ -45,6 +46,9 @@ pub enum Input {
     QuadsWide,
     /// Planes of so few values that two accesses can have three channels.
     QuadsNarrow,
+    /// Moments of planes one after another; means a million apart from channel to channel.
+    QuadRuns,
+    QuadRunsApart,
     /// Rows that go through all channels, in the backward pass.
     Planes,
     PlanesWindows,
@@ -104,6 +108,8 @@ pub enum Layout {
     Quads,
     /// Planes of which a channel has several accesses.
     QuadsWide,
+    /// The same, one after another.
+    QuadRuns,
     Windows,
 }
 
@@ -280,6 +286,7 @@ impl Input {
                 Layout::ColumnsApart => ((1213, 12, 1), with(|tuning| tuning.fused_bytes = 0)),
                 Layout::Quads => ((29, 8, 9), tuning),
                 Layout::QuadsWide => ((5, 8, 29), tuning),
+                Layout::QuadRuns => ((31, 8, 29), with(|tuning| tuning.workgroups = 1)),
                 Layout::Windows => ((3, 200, 21), lanes()),
             };
             step(sizes, none).tuned(tuning)
@@ -399,6 +406,21 @@ impl Input {
         let single = |distribution| Problem::training(shape(7, 5, 279), distribution, 1);
         let columns = |distribution| Problem::training(shape(1213, 12, 1), distribution, 1);
         let quads = || Problem::usual(29, 8, 9);
+        let apart = |mut problem: Problem, inner| {
+            for (index, value) in problem.x.iter_mut().enumerate() {
+                *value += 1e6 * (index / inner % 8) as f32;
+            }
+            problem
+        };
+        // moments as well as gradients, several rows for a lane
+        let along_memory = |problem: Problem| {
+            let tuning = Tuning {
+                workgroups: 1,
+                run_tensors: 1,
+                ..split(lanes())
+            };
+            (problem.tuned(tuning), bare().clone())
+        };
         match self {
             Self::Rows(path) => on(Problem::usual(7, 5, 279), path),
             Self::RowsSplitTeams => {
@@ -458,13 +480,10 @@ impl Input {
             }
             Self::ColumnsInference => on(Problem::usual(215, 236, 1).inference(), Split),
             Self::Quads(path) => on(quads(), path),
-            Self::QuadsApart(path) => {
-                let mut problem = quads();
-                for (index, value) in problem.x.iter_mut().enumerate() {
-                    *value += 1e6 * (index / 9 % 8) as f32;
-                }
-                on(problem, path)
-            }
+            Self::QuadsApart(path) => on(apart(quads(), 9), path),
+            Self::Runs => along_memory(Problem::usual(31, 5, 284)),
+            Self::QuadRuns => along_memory(Problem::usual(31, 8, 29)),
+            Self::QuadRunsApart => along_memory(apart(Problem::usual(31, 8, 29), 29)),
             Self::QuadsInference => on(quads().inference(), Whole),
             Self::QuadsWide => on(Problem::usual(5, 8, 29), Whole),
             Self::QuadsNarrow => on(Problem::usual(9, 8, 5), Whole),

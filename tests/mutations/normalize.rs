@@ -47,8 +47,8 @@ fn normalize_matters() {
         edit(QuadsInference, "channel_of(work.group)", "channel_of(0u)"),
         // row after row
         edit(RunsInference, "channel_of(row.group)", "channel_of(0u)"),
-        edit(RunsInference, "work.row % params.channels", "0u"),
-        edit(RunsInference, "one.group == params.channels", "false"),
+        edit(RunsInference, "work.row % groups", "0u"),
+        edit(RunsInference, "one.group == groups", "false"),
         edit(RunsInference, "row + 1u;", "row;"),
         // by rows: the second of two accesses, the last of an odd number
         edit(RowsOutlier(Whole), "store(at, i + step, b, c);", ""),

@@ -1,6 +1,8 @@
 //! Edits of what quads and planes share accesses by.
 
-use crate::inputs::Input::{Planes, PlanesWindows, Quads, QuadsApart, QuadsNarrow, QuadsWide};
+use crate::inputs::Input::{
+    Planes, PlanesWindows, QuadRuns, QuadRunsApart, Quads, QuadsApart, QuadsNarrow, QuadsWide,
+};
 use crate::inputs::Path::{Split, Whole};
 use crate::{assert_noticed, edit};
 
@@ -91,22 +93,70 @@ fn quads_matter() {
             "by_position(c.shift, position)",
             "by_position(c.scale, position)",
         ),
-        edit(
-            QuadsWide,
-            "spread_positions(channel, position + 4u)",
-            "spread_positions(channel, position)",
-        ),
         edit(QuadsWide, "store(at, i + 1u, b,", "store(at, i + 1u, a,"),
-        edit(Quads(Whole), "position += 8u;", ""),
-        edit(
-            Quads(Whole),
-            "store(at, i, load(at, i), spread_positions(channel, position));",
-            "",
-        ),
         edit(
             Quads(Whole),
             "position >= vec4(params.columns * 2u)",
             "position > vec4(params.columns * 2u)",
+        ),
+    ]);
+}
+
+#[test]
+fn moments_of_quads_one_after_another_matter() {
+    assert_noticed(&[
+        edit(QuadRuns, "params.channels / CHANNELS", "params.channels"),
+        edit(
+            QuadRunsApart,
+            "let first = load_x(at, i);",
+            "let first = load_x(at, start);",
+        ),
+        edit(
+            QuadRuns,
+            "ChannelSums(first - center,",
+            "ChannelSums(V(0.0),",
+        ),
+        edit(
+            QuadRuns,
+            "(first - center) * (first - center)",
+            "(first - center)",
+        ),
+        edit(
+            QuadRuns,
+            "positions + quarter.before >= vec4(4u)",
+            "positions + quarter.before > vec4(4u)",
+        ),
+        edit(QuadRuns, "first_whole * 4u - begin", "0u"),
+        edit(QuadRuns, "i += 1u; i < end", "i += 2u; i < end"),
+        edit(QuadRuns, "channel.sum += a;", ""),
+        edit(QuadRuns, "channel.squares += a * a;", ""),
+        edit(
+            QuadRuns,
+            "positions < vec4(quarter.after)",
+            "positions <= vec4(quarter.after)",
+        ),
+        edit(QuadRuns, "if quarter.after > 0u", "if quarter.after > 1u"),
+        edit(QuadRuns, "(*sums).sum += a;", ""),
+        edit(QuadRuns, "(*sums).squares += a * a;", ""),
+        edit(
+            QuadRunsApart,
+            "with_channel(centers, k, center)",
+            "with_channel(centers, 0u, center)",
+        ),
+        edit(
+            QuadRuns,
+            "with_channel(squares, k,",
+            "with_channel(squares, 0u,",
+        ),
+        edit(
+            QuadRuns,
+            "moments_about(centers, centers, params.columns,",
+            "moments_about(centers, centers, 4u,",
+        ),
+        edit(
+            QuadRuns,
+            "finish(row, row.group, centers",
+            "finish(row, 0u, centers",
         ),
     ]);
 }

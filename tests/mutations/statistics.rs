@@ -1,7 +1,7 @@
 //! Edits of the statistics stage.
 
 use crate::inputs::Input::{
-    Columns, ColumnsFarOff, ColumnsOutlier, ColumnsSplitTeams, Rows, RowsFarOff, RowsOutlier,
+    Columns, ColumnsFarOff, ColumnsOutlier, ColumnsSplitTeams, Rows, RowsFarOff, RowsOutlier, Runs,
     Windows,
 };
 use crate::inputs::Path::{Split, Whole, Workgroup};
@@ -62,6 +62,20 @@ fn statistics_by_rows_matter() {
             RowsFarOff(Whole),
             "center = tally.center;",
             "center = frame + 1.0;",
+        ),
+    ]);
+}
+
+#[test]
+fn statistics_along_memory_matter() {
+    assert_noticed(&[
+        edit(Runs, "gather(row, origin)", "gather(row, 0.0)"),
+        edit(Runs, "finish(row, row.group", "finish(row, 0u"),
+        edit(Runs, "one.split += 1u;", ""),
+        edit(
+            Runs,
+            "params.first_split + work.row / groups",
+            "params.first_split",
         ),
     ]);
 }

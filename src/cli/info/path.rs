@@ -303,6 +303,9 @@ fn walk(first: &DispatchInfo, size: u64, tuning: &Tuning) -> Vec<String> {
                 "A channel's rows are no multiple of 4 values, but four channels' planes are: they are walked together."
             }
             Walk::Runs => "A channel's rows are short: rows are walked one after another, whatever channel they are of.",
+            Walk::QuadRuns => {
+                "A channel's rows are short and no multiple of 4 values, but four channels' are: they are walked together, one after another."
+            }
             Walk::RunsOfTwo => {
                 "A channel's rows are short, and two channels' are a multiple of 8 halves: they are walked one after another."
             }

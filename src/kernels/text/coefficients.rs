@@ -30,7 +30,7 @@ pub(super) fn coefficients(kernel: &Kernel, needs: &Needs, slot: Option<(usize, 
         format!("Coefficients({each})")
     };
     let conversion = match kernel.walk {
-        Walk::Quads => format!(
+        Walk::Quads | Walk::QuadRuns => format!(
             "fn spread_one(c: Channel, k: u32) -> Coefficients {{ return Coefficients({}); }}\n\
              fn spread_positions(c: Channel, position: vec4<u32>) -> Coefficients {{ return Coefficients({}); }}\n",
             each(&|name| format!("V(component(c.{name}, k))")),

@@ -98,7 +98,7 @@ fn files(kernel: &Kernel, needs: &Needs) -> Vec<&'static str> {
         Element::Bf16 => files.push(shader!("storage/bf16.wgsl")),
     }
     files.push(shader!("shared/geometry.wgsl"));
-    if kernel.walk == Walk::Quads {
+    if matches!(kernel.walk, Walk::Quads | Walk::QuadRuns) {
         files.push(shader!("shared/quads.wgsl"));
     }
     if needs.gradients().is_some() {
@@ -137,21 +137,20 @@ fn activation(activation: Activation) -> &'static [&'static str] {
 }
 
 /// How a fused kernel goes over the tensor once it has the coefficients.
-fn apply(walk: Walk, needs: &Needs) -> &'static str {
+fn apply(walk: Walk) -> &'static str {
     match walk {
-        Walk::Quads if needs.gradients().is_some() => shader!("walk/quads_by_channel.wgsl"),
         Walk::Rows | Walk::Runs | Walk::RunsOfTwo => shader!("walk/rows.wgsl"),
         Walk::Columns => shader!("walk/columns.wgsl"),
-        Walk::Quads => shader!("walk/quads.wgsl"),
+        Walk::Quads | Walk::QuadRuns => shader!("walk/quads.wgsl"),
         Walk::Planes | Walk::Words => "",
     }
 }
 
 /// A stage that has its coefficients from elsewhere.
-fn elementwise(kernel: &Kernel, needs: &Needs) -> Vec<&'static str> {
+fn elementwise(kernel: &Kernel) -> Vec<&'static str> {
     let walk = kernel.walk;
     match walk {
-        Walk::Rows | Walk::Quads => vec![apply(walk, needs), shader!("walk/stage.wgsl")],
+        Walk::Rows | Walk::Quads => vec![apply(walk), shader!("walk/stage.wgsl")],
         Walk::Columns => vec![
             if kernel.takes_eights() {
                 shader!("walk/groups_of_column.wgsl")
@@ -160,8 +159,8 @@ fn elementwise(kernel: &Kernel, needs: &Needs) -> Vec<&'static str> {
             },
             shader!("walk/stage_columns.wgsl"),
         ],
-        Walk::Runs => vec![
-            apply(walk, needs),
+        Walk::Runs | Walk::QuadRuns => vec![
+            apply(walk),
             shader!("walk/stage_runs.wgsl"),
             shader!("walk/runs.wgsl"),
         ],
@@ -184,7 +183,7 @@ fn frame(walk: Walk) -> &'static str {
 
 fn forward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs) {
     let gather: &[_] = match kernel.walk {
-        Walk::Rows => &[
+        Walk::Rows | Walk::Runs => &[
             frame(kernel.walk),
             if kernel.takes_eights() {
                 shader!("forward/gather/add_eight.wgsl")
@@ -201,18 +200,24 @@ fn forward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs) 
             shader!("shared/quad_pairs.wgsl"),
             shader!("forward/gather/quads.wgsl"),
         ],
-        Walk::Planes | Walk::Runs | Walk::RunsOfTwo | Walk::Words => &[],
+        Walk::QuadRuns => &[shader!("forward/gather/quad_runs.wgsl")],
+        Walk::Planes | Walk::RunsOfTwo | Walk::Words => &[],
     };
-    let (units, fused) = if kernel.has_eight_channels() {
-        (
-            shader!("forward/gather_units_of_eight.wgsl"),
-            shader!("forward/fused_of_eight.wgsl"),
-        )
+    let units: &[_] = match kernel.walk {
+        Walk::Columns if kernel.has_eight_channels() => {
+            &[shader!("forward/gather_units_of_eight.wgsl")]
+        }
+        Walk::Runs => &[
+            shader!("forward/moments_of_runs.wgsl"),
+            shader!("walk/runs.wgsl"),
+        ],
+        Walk::QuadRuns => &[shader!("walk/runs.wgsl")],
+        _ => &[shader!("forward/gather_units.wgsl")],
+    };
+    let fused = if kernel.has_eight_channels() {
+        shader!("forward/fused_of_eight.wgsl")
     } else {
-        (
-            shader!("forward/gather_units.wgsl"),
-            shader!("forward/fused.wgsl"),
-        )
+        shader!("forward/fused.wgsl")
     };
     let moments = || {
         let mut moments = vec![shader!("forward/moments.wgsl")];
@@ -232,7 +237,7 @@ fn forward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs) 
             files.extend(moments());
             files.push(shader!("forward/statistics.wgsl"));
             files.extend(gather);
-            files.push(units);
+            files.extend(units);
         }
         Stage::Merge => {
             files.extend(moments());
@@ -248,7 +253,7 @@ fn forward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs) 
                 shader!("forward/coefficients.wgsl"),
             ]);
             files.extend(gather);
-            files.push(units);
+            files.extend(units);
         }
         Stage::Finalize => {
             files.extend(moments());
@@ -264,7 +269,7 @@ fn forward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs) 
             files.extend(activation(needs.activation));
             files.extend(element);
             files.extend(gather);
-            files.push(apply(kernel.walk, needs));
+            files.push(apply(kernel.walk));
             files.push(fused);
         }
         Stage::Resident => {
@@ -287,7 +292,7 @@ fn forward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs) 
             } else {
                 shader!("forward/channel_of_statistics.wgsl")
             });
-            files.extend(elementwise(kernel, needs));
+            files.extend(elementwise(kernel));
         }
         _ => {
             files.push(shader!("combine/nothing.wgsl"));
@@ -356,7 +361,12 @@ fn backward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs)
         ],
         Walk::Quads => &[
             shader!("shared/quad_pairs.wgsl"),
+            shader!("backward/gather/add_own.wgsl"),
             shader!("backward/gather/quads.wgsl"),
+        ],
+        Walk::QuadRuns => &[
+            shader!("backward/gather/add_own.wgsl"),
+            shader!("backward/gather/quad_runs.wgsl"),
         ],
         Walk::Planes | Walk::RunsOfTwo | Walk::Words => &[],
     };
@@ -367,7 +377,7 @@ fn backward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs)
     };
     let units: &[_] = match kernel.walk {
         Walk::Columns if eights => &[shader!("backward/sums_of_units_of_eight.wgsl")],
-        Walk::Runs => &[
+        Walk::Runs | Walk::QuadRuns => &[
             shader!("backward/sums_of_runs.wgsl"),
             shader!("walk/runs.wgsl"),
         ],
@@ -404,7 +414,7 @@ fn backward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs)
             files.push(shader!("backward/gradients.wgsl"));
             files.extend(element);
             files.extend(gather);
-            files.push(apply(kernel.walk, needs));
+            files.push(apply(kernel.walk));
             files.push(fused);
         }
         Stage::GradientResident => {
@@ -419,7 +429,7 @@ fn backward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs)
             files.push(shader!("combine/nothing.wgsl"));
             files.extend(element);
             files.push(shader!("walk/channel_from_stage.wgsl"));
-            files.extend(elementwise(kernel, needs));
+            files.extend(elementwise(kernel));
         }
     }
 }

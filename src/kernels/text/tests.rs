@@ -50,6 +50,7 @@ fn kernels(stages: &[Stage], element: Element) -> Vec<Kernel> {
         (Walk::Runs, 4, 1),
         (Walk::Runs, 8, 1),
         (Walk::RunsOfTwo, 8, 1),
+        (Walk::QuadRuns, 4, 4),
         (Walk::Words, 1, 1),
         (Walk::Words, 2, 1),
         (Walk::Words, 4, 1),
@@ -103,13 +104,14 @@ fn kernels(stages: &[Stage], element: Element) -> Vec<Kernel> {
             }
             _ => kernel.walk != Walk::Words,
         };
+        let is_runs = matches!(kernel.walk, Walk::Runs | Walk::QuadRuns);
         words
             && (!stage.is_resident() || matches!(kernel.walk, Walk::Rows | Walk::Columns))
             && (!stage.is_finalize()
                 || (kernel.walk, kernel.width) == (Walk::Rows, 1))
             && (!matches!(kernel.walk, Walk::Planes | Walk::RunsOfTwo) || stage.is_elementwise())
-            && (kernel.walk != Walk::Runs || stage.is_elementwise() || stage == Stage::GradientSums)
-            && (kernel.walk != Walk::Runs || kernel.combine == Combine::Lane)
+            && (!is_runs || stage.is_elementwise() || matches!(stage, Stage::Statistics | Stage::GradientSums))
+            && (!is_runs || kernel.combine == Combine::Lane)
             && (kernel.combine == Combine::Lane || !stage.is_elementwise())
             && (kernel.width != 2 || half)
             && (kernel.width != 8 || (half && kernel.combine == Combine::Lane))
