@@ -84,22 +84,22 @@ pub struct Tuning {
     pub tile_rows: u32,
     /// Bytes up to which a channels-last tensor is normalized, or has its gradients written, in one dispatch that reads it twice.
     pub fused_bytes: u64,
-    /// Bytes up to which a channels-first tensor with few values of a channel in a row is normalized channel by channel (8x8;
-    /// 7x7 with a residual), and has its gradients written so (7x7); larger ones go row by row. Above, rows of f32 that go one
-    /// after another (see `run_bytes`) have one access in flight where two at a time would leave one, and backward has a partial of
-    /// the sums for each of them, and three dispatches, not one. Only where a lane walks a unit. And see `fused_bytes`.
+    /// Bytes of all tensors that a pass over channels-first tensors reads and writes, up to which a cache holds them from one look at
+    /// a channel to the next. Of more, few values of a channel in a row (8x8) are normalized row by row, through all channels, and
+    /// moments and sums are gathered along memory (see `run_tensors`); rows of f32 that go one after another (see `run_bytes`) have
+    /// one access in flight where two at a time would leave one. Only where a lane walks a unit.
     pub cache_bytes: u64,
-    /// Bytes of a channel's row (its values in one sample of a channels-first tensor) below which a lane that normalizes, writes
-    /// gradients or, above `cache_bytes`, sums them goes on to the next channel's row, as they lie in memory, and not to the same
-    /// channel's next. Rows of fewer accesses than `shortest_run` are no such. Only where a lane walks a unit.
+    /// Bytes of a channel's row (its values in one sample of a channels-first tensor; those of four channels that share accesses,
+    /// as of 7x7) below which a lane goes on to the next channel's row, as they lie in memory, and not to the same channel's next:
+    /// where it normalizes or writes gradients, and see `run_tensors`. Rows of fewer accesses than `shortest_run` are no such. Only
+    /// where a lane walks a unit.
     pub run_bytes: u64,
-    /// Accesses (of four values, or fewer) in a channel's row from which it is worth coefficients of its own where rows are gone
-    /// over as they lie in memory: see `run_bytes`. Of fewer, each access has its own, where the tensor has more than `cache_bytes`.
-    /// Where four channels share accesses (7x7) a quarter of theirs counts. Only where a lane walks a unit.
+    /// Accesses (of four values, or fewer) in such a row from which it is worth coefficients of its own where rows are gone over as
+    /// they lie in memory: see `run_bytes`. Of fewer, each access has its own, above `cache_bytes`. Only where a lane walks a unit.
     pub shortest_run: u32,
-    /// Tensors that moments or sums are gathered from, from which on they are gathered as `run_bytes` says, each row of each channel
-    /// with a partial of its own, above `cache_bytes`: 1 for moments as well, 2 for sums of gradients alone. Only where a lane
-    /// walks a unit.
+    /// Tensors that moments or sums are gathered from, from which on they are gathered along memory as well, above `cache_bytes`:
+    /// each row (see `run_bytes`) leaves a partial, and there are three dispatches, not one. 1: moments as well, 2: sums of
+    /// gradients alone. Only where a lane walks a unit.
     pub run_tensors: u32,
     /// Pages of 4 KiB, those of all tensors together, that a lane touches on one walk down a channels-last tensor, unless one
     /// dispatch does all: as many as a processor has translations of addresses at hand. Only where a lane walks a unit.
@@ -146,7 +146,7 @@ impl Tuning {
                 block: 64,
                 tile_rows: 256,
                 fused_bytes: 64 << 20,
-                cache_bytes: 8 << 20,
+                cache_bytes: 12 << 20,
                 run_bytes: 16 << 10,
                 // four cache lines of vec4
                 shortest_run: 16,

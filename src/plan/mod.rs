@@ -1097,8 +1097,9 @@ mod tests {
         };
         let normalized =
             |sizes: &[usize], residual, cache| stored(sizes, Element::F32, residual, cache);
-        let bytes = 4 * 2 * 8 * 14 * 14;
         for residual in [false, true] {
+            // x and y, and the residual
+            let bytes = (2 + u64::from(residual)) * 4 * 2 * 8 * 14 * 14;
             // an odd number of accesses in a row, which leaves one where they go in pairs
             let odd = |cache| normalized(&[2, 8, 14, 14], residual, cache);
             assert_eq!(odd(bytes), (Walk::Runs, !residual));
@@ -1196,7 +1197,8 @@ mod tests {
     #[test]
     fn a_tensor_beyond_the_cache_is_gathered_as_a_prefetcher_follows() {
         let cpu = software();
-        let bytes = |inner: u64| 4 * 9 * 8 * inner;
+        // of two tensors forward, and of three backward
+        let bytes = |tensors: u64, inner: u64| tensors * 4 * 9 * 8 * inner;
         for (size, gathered, fused) in [
             (14, Walk::Runs, Walk::Rows),
             (7, Walk::QuadRuns, Walk::Quads),
@@ -1207,8 +1209,9 @@ mod tests {
             // a row of four channels, where they share accesses
             let row = if size == 7 { 16 * inner } else { 4 * inner };
             for (cache_bytes, run_bytes, run_tensors, runs) in [
-                (bytes(inner), row + 1, 1, [false, false]),
-                (bytes(inner) - 1, row + 1, 1, [true, true]),
+                (bytes(3, inner), row + 1, 1, [false, false]),
+                (bytes(3, inner) - 1, row + 1, 1, [false, true]),
+                (bytes(2, inner) - 1, row + 1, 1, [true, true]),
                 (0, row, 1, [false, false]),
                 (0, row + 1, 2, [false, true]),
                 (0, row + 1, 3, [false, false]),

@@ -266,7 +266,7 @@ impl Needs {
         1 + used.count() as u64
     }
 
-    /// Bytes that a pass over `values` values moves at least: with what it reads kept on chip, or read again.
+    /// Bytes that a pass over `values` values moves at least: with what it reads kept on chip (`resident`), or read again.
     pub fn minimum_traffic(&self, values: u64, resident: bool) -> u64 {
         let tensors = match self.pass {
             Pass::Forward(forward) if forward.to_moments => u64::from(!forward.from_shards),

@@ -314,9 +314,10 @@ impl<'a> Planner<'a> {
         (whole || busy).then_some(lanes)
     }
 
-    /// Whether a tensor is larger than what the tuning takes for a cache.
+    /// Whether the pass goes over more, each tensor counted once, than what the tuning takes for a cache.
     fn is_beyond_cache(&self) -> bool {
-        self.bytes() > self.tuning.cache_bytes
+        let once = self.needs.minimum_traffic(self.geometry.values(), true);
+        once > self.tuning.cache_bytes
     }
 
     /// Bytes of a tensor.
@@ -438,7 +439,7 @@ impl<'a> Planner<'a> {
     /// Whether rows are so short that walking one channel's is slow, but long enough to be worth coefficients of their own.
     fn has_runs(&self, window: &Window) -> bool {
         let columns = self.geometry.columns;
-        // the shortest only where the cache does not hold the tensor
+        // the shortest only where the cache does not hold the tensors
         let least = u64::from(self.tuning.shortest_run) + u64::from(!self.is_beyond_cache());
         let fours = columns * self.geometry.width.div_ceil(4);
         let walks = match self.geometry.walk {

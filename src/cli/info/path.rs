@@ -210,6 +210,11 @@ fn why(limits: &Limits, plan: &Plan, first: &DispatchInfo, roomy: Option<&Plan>)
         "split" if roomy_path.is_some_and(|roomy| roomy != "split") => why.push(format!(
             "No binding of {binding} has whole channels: what is gathered of each is merged from the windows'."
         )),
+        "split" if matches!(first.walk, Walk::Runs | Walk::QuadRuns) => why.push(format!(
+            "The pass goes over more than the {} that a cache holds: what is gathered of each row is merged by finalize, so that \
+             nothing jumps from row to row.",
+            bytes(tuning.cache_bytes)
+        )),
         "split" if keep_busy(&tuning, plan, first) && (first.walk, tuning.team) == (Walk::Columns, Team::Lane) => why.push(format!(
             "There are channels enough to keep the adapter busy, but so many rows that one walk down them would touch more than \
              {} pages of memory. Finalize merges the parts.",
@@ -228,7 +233,7 @@ fn why(limits: &Limits, plan: &Plan, first: &DispatchInfo, roomy: Option<&Plan>)
         _ => {}
     }
     why.extend(team(limits, first));
-    why.extend(walk(first, size, &tuning));
+    why.extend(walk(first, &tuning));
     why
 }
 
@@ -294,7 +299,7 @@ fn team(limits: &Limits, first: &DispatchInfo) -> Option<String> {
 }
 
 /// Why a tensor is walked as it is.
-fn walk(first: &DispatchInfo, size: u64, tuning: &Tuning) -> Vec<String> {
+fn walk(first: &DispatchInfo, tuning: &Tuning) -> Vec<String> {
     let mut why = vec![
         match first.walk {
             Walk::Rows => "A channel's values lie in rows: they are walked along memory.",
@@ -310,7 +315,7 @@ fn walk(first: &DispatchInfo, size: u64, tuning: &Tuning) -> Vec<String> {
                 "A channel's rows are short, and two channels' are a multiple of 8 halves: they are walked one after another."
             }
             Walk::Planes => {
-                "A channel's rows are short and the tensor is larger than the cache: rows of all channels are walked."
+                "A channel's rows are short and the tensors larger than the cache: rows of all channels are walked."
             }
             Walk::Words => "Values are walked word by word, wherever channels start.",
             _ => "Another walk serves.",
@@ -319,8 +324,7 @@ fn walk(first: &DispatchInfo, size: u64, tuning: &Tuning) -> Vec<String> {
     ];
     if first.walk == Walk::Planes {
         why.push(format!(
-            "The tensor has {}, more than the {} up to which channels are normalized one by one.",
-            bytes(size),
+            "The tensors of the pass have more than the {} up to which channels are normalized one by one.",
             bytes(tuning.cache_bytes)
         ));
     }
@@ -409,10 +413,16 @@ mod tests {
             "no barrier",
         );
         says(
-            &training(&software(), many, ChannelsFirst),
+            &training(&software(), "8x1024x7x7", ChannelsFirst),
             "fused",
             "lane",
             "vector unit",
+        );
+        says(
+            &training(&software(), many, ChannelsFirst),
+            "split",
+            "lane",
+            "nothing jumps from row to row",
         );
 
         let few = training(&gpu(None), "32x3x512x512", ChannelsFirst);
@@ -468,11 +478,11 @@ mod tests {
             let [_, _, backward] = Path::all(&software(), layout, &sizes).expect("a shape");
             backward
         };
-        let fused = backward("8x4096x7x7", Layout::ChannelsFirst);
+        let fused = backward("8x1024x7x7", Layout::ChannelsFirst);
         says(&fused, "fused", "lane", "right after the first time");
         assert_eq!(fused.dispatches[0].stage, "backward/fused");
         says(
-            &backward("512x8188", Layout::ChannelsLast),
+            &backward("512x40000", Layout::ChannelsLast),
             "whole",
             "lane",
             "down one column",
