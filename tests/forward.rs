@@ -392,11 +392,11 @@ fn the_paths_of_these_tests_are_those_that_they_mean() {
     ] {
         assert_eq!(held(sizes, size), [(Resident, walk, width, accesses)]);
     }
-    for (inner, walk) in [(49, Walk::QuadRuns), (36, Walk::Planes)] {
+    for (inner, walk) in [(49, Walk::SharedRuns), (36, Walk::Planes)] {
         let short = stages(Problem::usual(60, 4, inner).tuned(split(lanes())), bare());
         assert_eq!(short.last(), Some(&(Normalize, walk)), "{short:?}");
     }
-    for (inner, walk) in [(49, Walk::QuadRuns), (784, Walk::Runs)] {
+    for (inner, walk) in [(49, Walk::SharedRuns), (784, Walk::Runs)] {
         let along = Tuning {
             run_tensors: 1,
             ..split(lanes())

@@ -396,12 +396,14 @@ fn all_branches() -> Branches {
         for walk in ["Rows", "Columns", "Runs"] {
             all.extend(each(&format!("{stage} by {walk}"), &wide));
         }
-        let name = format!("{stage} by RunsOfTwo");
+        let name = format!("{stage} by SharedRuns");
         all.extend(each(&name, &wide));
         all.extend(each(&name, &["a window", "a folded grid"]));
     }
     for stage in ["Statistics", "GradientSums"] {
-        all.extend(each(&format!("{stage} by Runs"), &wide));
+        for walk in ["Runs", "SharedRuns"] {
+            all.extend(each(&format!("{stage} by {walk}"), &wide));
+        }
     }
     for stage in ["Coefficients", "GradientCoefficients"] {
         all.extend(each(&format!("{stage} by Columns"), &wide));
@@ -438,7 +440,7 @@ fn all_branches() -> Branches {
     }
     all.extend(each("GradientSums by Runs", &["width 1"]));
     for stage in ["Statistics", "GradientSums", "GradientInput"] {
-        let name = format!("{stage} by QuadRuns");
+        let name = format!("{stage} by SharedRuns");
         all.extend(each(&name, &elements));
         all.extend(each(&name, &["width 4", "a window", "a folded grid"]));
     }
@@ -447,10 +449,10 @@ fn all_branches() -> Branches {
         for walk in ["Rows", "Columns", "Quads"] {
             all.extend(each(&format!("GradientFused by {walk}"), &[&from]));
         }
-        for walk in ["Planes", "Runs", "QuadRuns", "Words"] {
+        for walk in ["Planes", "Runs", "SharedRuns", "Words"] {
             all.extend(each(&format!("GradientInput by {walk}"), &[&from, "adds"]));
         }
-        for walk in ["Runs", "QuadRuns"] {
+        for walk in ["Runs", "SharedRuns"] {
             all.extend(each(&format!("GradientSums by {walk}"), &[&from]));
         }
         for stage in ["GradientSums", "GradientInput"] {

@@ -323,12 +323,12 @@ fn a_nan_stays_in_its_channel() {
 /// Eight halves are one access where tensors start at multiples of 16 bytes, and only there.
 #[test]
 fn halves_that_start_anywhere_are_right() {
-    use Walk::{Columns, Rows, Runs, RunsOfTwo};
+    use Walk::{Columns, Rows, Runs, SharedRuns};
 
     for (sizes, tuning, walk) in [
         ((7, 5, 280), whole(lanes()), Rows),
         ((7, 5, 280), split(lanes()), Runs),
-        ((5, 6, 140), split(lanes()), RunsOfTwo),
+        ((5, 6, 140), split(lanes()), SharedRuns),
         ((613, 24, 1), whole(lanes()), Columns),
         ((613, 24, 1), split(lanes()), Columns),
     ] {
@@ -386,8 +386,8 @@ fn shapes_take_the_walks_that_they_are_for() {
     );
     for (inner, sums, walk) in [
         (15, Walk::Quads, Walk::Planes),
-        (17, Walk::QuadRuns, Walk::QuadRuns),
-        (1023, Walk::QuadRuns, Walk::QuadRuns),
+        (17, Walk::SharedRuns, Walk::SharedRuns),
+        (1023, Walk::SharedRuns, Walk::SharedRuns),
         (1025, Walk::Quads, Walk::Quads),
         (60, Walk::Rows, Walk::Planes),
         (64, Walk::Runs, Walk::Runs),

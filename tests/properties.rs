@@ -269,7 +269,7 @@ fn all_branches() -> Branches {
     let runs = ["width 1", "width 4", "a window", "a folded grid"];
     all.extend(each("Statistics by Runs", &runs));
     for stage in ["Statistics", "Normalize", "NormalizeGiven"] {
-        all.extend(each(&format!("{stage} by QuadRuns"), &runs[1..]));
+        all.extend(each(&format!("{stage} by SharedRuns"), &runs[1..]));
     }
     all.extend(each("Finalize by Rows", &combines));
     // single values where tensors are not aligned or do not divide by four, else vec4

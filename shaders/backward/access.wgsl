@@ -1,4 +1,6 @@
 // One access: its loads, and all that follows them.
+alias LoadedAccess = Loaded;
+
 fn load(at: Starts, i: u32) -> Loaded {
     return Loaded(load_x(at, i), load_grad_output(at, i), load_evidence(at, i));
 }

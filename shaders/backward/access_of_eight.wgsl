@@ -4,6 +4,8 @@ struct LoadedEight {
     b: Loaded,
 }
 
+alias LoadedAccess = LoadedEight;
+
 fn load(at: Starts, i: u32) -> LoadedEight {
     let x = load_x(at, i);
     let dy = load_grad_output(at, i);

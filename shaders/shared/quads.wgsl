@@ -16,21 +16,6 @@ fn sum4(v: vec4<f32>) -> f32 {
     return (v.x + v.y) + (v.z + v.w);
 }
 
-// The accesses of channel k in a row that are all its own, and its values in those that it shares with its neighbours.
-struct Quarter {
-    first_whole: u32,
-    end_whole: u32,
-    before: u32,
-    after: u32,
-}
-
-fn quarter(k: u32) -> Quarter {
-    let begin = k * params.columns;
-    let end = begin + params.columns;
-    let first_whole = (begin + 3u) / 4u;
-    return Quarter(first_whole, end / 4u, first_whole * 4u - begin, end % 4u);
-}
-
 // Each channel's number for the values at these positions of a row.
 fn by_position(channels: M, position: vec4<u32>) -> V {
     var values = V(channels.x);

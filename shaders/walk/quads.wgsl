@@ -1,4 +1,18 @@
 // Goes over quads along their rows: a channel's own accesses, then the one that it shares with the next.
+
+// The accesses of channel k in a row that are all its own, and its values in the one that it shares with the next.
+struct Quarter {
+    first_whole: u32,
+    end_whole: u32,
+    after: u32,
+}
+
+fn quarter(k: u32) -> Quarter {
+    let begin = k * params.columns;
+    let end = begin + params.columns;
+    return Quarter((begin + 3u) / 4u, end / 4u, end % 4u);
+}
+
 fn apply(work: Work, channel: Channel) {
     let at = starts();
     let row_stride = params.row_stride;

@@ -19,11 +19,8 @@ pub enum Walk {
     Planes,
     /// A unit is rows of one channel after another, as they lie in memory (on software adapters).
     Runs,
-    /// The same of quads: a row is that of four channels.
-    QuadRuns,
-    /// The same of halves, eight at a time, where rows hold an odd number of fours: a row is those of two channels, which share the
-    /// access in the middle.
-    RunsOfTwo,
+    /// The same where channels share accesses: a row is that of two, four or eight channels, so many that whole accesses hold it.
+    SharedRuns,
     /// A unit is words one after another, wherever channels start (halves with an odd number in a row; masks).
     Words,
 }
@@ -37,8 +34,7 @@ impl Walk {
             Self::Quads => "quads",
             Self::Planes => "planes",
             Self::Runs => "runs",
-            Self::QuadRuns => "runs of quads",
-            Self::RunsOfTwo => "runs of two",
+            Self::SharedRuns => "shared runs",
             Self::Words => "words",
         }
     }

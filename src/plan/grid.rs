@@ -199,8 +199,12 @@ pub(super) fn dispatches<'a>(
         walk: geometry.walk,
         element,
         width: geometry.width,
-        // of eight, one half has as many as a vector
-        channels: geometry.channels_per_group.min(4),
+        channels: match geometry.walk {
+            // one after another
+            Walk::SharedRuns => 1,
+            // of eight, one half has as many as a vector
+            _ => geometry.channels_per_group.min(4),
+        },
         team: tuning.team,
         pairs,
         combine: lanes.combine(stage, tuning, limits),
@@ -215,8 +219,8 @@ pub(super) fn dispatches<'a>(
     let (walked, per_channel) = match geometry.walk {
         Walk::Rows => (accesses, geometry.width),
         // each row by itself
-        Walk::Runs | Walk::QuadRuns => (splits.split_columns, geometry.width),
-        Walk::Columns | Walk::RunsOfTwo | Walk::Planes | Walk::Words => (accesses, 1),
+        Walk::Runs | Walk::SharedRuns => (splits.split_columns, geometry.width),
+        Walk::Columns | Walk::Planes | Walk::Words => (accesses, 1),
         Walk::Quads => (splits.split_rows, splits.split_columns),
     };
     let block = if stage.is_finalize() {
@@ -256,9 +260,9 @@ pub(super) fn dispatches<'a>(
     let (len, channels) = extent(&area, &parameters);
     let partials = match geometry.walk {
         // one of each row, which follow each other channel by channel
-        Walk::Runs | Walk::QuadRuns => {
-            let groups = u64::from(parameters.channels) / geometry.channels_per_group;
-            u64::from(parameters.rows) / groups
+        Walk::Runs | Walk::SharedRuns => {
+            let groups = parameters.channels / parameters.row_channels;
+            u64::from(parameters.rows / groups)
         }
         _ => splits.count(),
     };
@@ -299,8 +303,7 @@ fn extent(area: &Area<'_>, parameters: &Parameters) -> (u64, u64) {
     let columns = window.columns.end - window.columns.start;
     let len = window.len(geometry);
     match geometry.walk {
-        Walk::Runs | Walk::QuadRuns => (len, u64::from(parameters.channels)),
-        Walk::RunsOfTwo => (len, 2 * u64::from(parameters.channels)),
+        Walk::Runs | Walk::SharedRuns => (len, u64::from(parameters.channels)),
         // the columns of one group go through the channels
         Walk::Planes => (len, columns * geometry.width / inner),
         Walk::Columns => (len, groups * columns * geometry.width),

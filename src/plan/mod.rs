@@ -1108,11 +1108,11 @@ mod tests {
             assert_eq!(even, (Walk::Runs, !residual));
             // halves are faster in pairs all the same
             let halves = |channels| stored(&[2, channels, 14, 14], Element::Bf16, residual, 0);
-            assert_eq!(halves(8), (Walk::RunsOfTwo, !residual));
+            assert_eq!(halves(8), (Walk::SharedRuns, false));
             assert_eq!(halves(7), (Walk::Runs, !residual));
             let quads = |cache| normalized(&[2, 8, 7, 7], residual, cache);
-            assert_eq!(quads(bytes), (Walk::QuadRuns, !residual));
-            assert_eq!(quads(0), (Walk::QuadRuns, false));
+            assert_eq!(quads(bytes), (Walk::SharedRuns, false));
+            assert_eq!(quads(0), (Walk::SharedRuns, false));
         }
     }
 
@@ -1156,9 +1156,19 @@ mod tests {
             let fused = |tuning: &mut Tuning| tuning.run_tensors = 2;
             assert_eq!(widths(&[2, 4, 14, 14], halves, fused), [4, 8]);
             assert_eq!(widths(&[2, 3, 14, 14], halves, as_it_is), [4, 4]);
-            assert_eq!(widths(&[2, 8, 7, 7], halves, as_it_is), [4, 4]);
-            // nor four channels that share accesses, however long
-            assert_eq!(widths(&[2, 8, 17, 17], halves, as_it_is), [4, 4]);
+            // eight channels of an odd number of values
+            assert_eq!(widths(&[2, 8, 7, 7], halves, as_it_is), [8, 8]);
+            assert_eq!(widths(&[2, 8, 17, 17], halves, as_it_is), [8, 8]);
+            assert_eq!(widths(&[2, 4, 7, 7], halves, as_it_is), [4, 4]);
+            // of which each access would have three
+            assert_eq!(
+                widths(&[2, 8, 3, 5], halves, |tuning| tuning.shortest_run = 0),
+                [8, 8]
+            );
+            assert_eq!(
+                widths(&[2, 8, 1, 13], halves, |tuning| tuning.shortest_run = 0),
+                [4, 4]
+            );
             // sixteen fours are enough for coefficients of their own, fourteen are not
             assert_eq!(widths(&[2, 4, 8, 8], halves, as_it_is), [8, 8]);
             assert_eq!(widths(&[2, 4, 7, 8], halves, as_it_is), [4, 4]);
@@ -1177,7 +1187,7 @@ mod tests {
         for (inner, shortest_run, walk) in [
             (14, 49, Walk::Runs),
             (14, 50, Walk::Planes),
-            (7, 49, Walk::QuadRuns),
+            (7, 49, Walk::SharedRuns),
             (7, 50, Walk::Planes),
         ] {
             let tuning = Tuning {
@@ -1201,7 +1211,7 @@ mod tests {
         let bytes = |tensors: u64, inner: u64| tensors * 4 * 9 * 8 * inner;
         for (size, gathered, fused) in [
             (14, Walk::Runs, Walk::Rows),
-            (7, Walk::QuadRuns, Walk::Quads),
+            (7, Walk::SharedRuns, Walk::Quads),
         ] {
             let inner = size * size;
             let shape = Shape::channels_first(&[9, 8, size as usize, size as usize]);

@@ -62,6 +62,8 @@ parameters! {
     first_channel: u32,
     /// Values of a channel in a row.
     inner: u32,
+    /// Channels in a row, where rows go one after another as they lie in memory.
+    row_channels: u32,
     /// Where in that channel's row the window of words starts.
     first_value: u32,
     /// Values in the window.

@@ -31,6 +31,11 @@ const fn most_in_a_run(columns: u64) -> u64 {
     MOST_TURNS / (columns + columns / 32 + 4)
 }
 
+/// Values of a channel in a row from which it has an access of its own, of so many values, wherever it starts.
+const fn shortest_shared(width: u64) -> u64 {
+    2 * width - 1
+}
+
 /// The stages of a program that looks at whole channels before it writes values.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stages {
@@ -87,15 +92,9 @@ pub(super) const fn widths(element: Element, aligned: bool) -> &'static [u64] {
     }
 }
 
-/// Whether halves are accessed eight at a time, where a row has a multiple of eight: not rows that are too short for coefficients
-/// of their own.
-fn takes_eights(tuning: &Tuning, needs: &Needs, shape: Shape, aligned: bool) -> bool {
-    let long = shape.inner() == 1 || shape.inner() / 4 >= u64::from(tuning.shortest_run);
-    aligned
-        && long
-        && tuning.wide_halves
-        && tuning.team == Team::Lane
-        && needs.element != Element::F32
+/// Whether halves are accessed eight at a time, where a row has a multiple of eight.
+fn takes_eights(tuning: &Tuning, needs: &Needs, aligned: bool) -> bool {
+    aligned && tuning.wide_halves && tuning.team == Team::Lane && needs.element != Element::F32
 }
 
 impl<'a> Planner<'a> {
@@ -110,7 +109,9 @@ impl<'a> Planner<'a> {
         let window = window_values(limits, needs.element);
         let n = shape.values_per_channel();
         let widths = widths(needs.element, aligned);
-        let wide = takes_eights(tuning, needs, shape, aligned) && window >= 8;
+        let wide = takes_eights(tuning, needs, aligned) && window >= 8;
+        // not rows that are too short for coefficients of their own
+        let long = shape.inner() == 1 || shape.inner() / 4 >= u64::from(tuning.shortest_run);
         let fits = widths
             .iter()
             .find(|&&width| shape.len().is_multiple_of(width));
@@ -120,7 +121,7 @@ impl<'a> Planner<'a> {
             needs,
             shape,
             wide,
-            geometry: if wide {
+            geometry: if wide && long {
                 Geometry::new(shape, &[8, 4, 2, 1], tuning.team, window)
             } else {
                 Geometry::new(shape, widths, tuning.team, window)
@@ -234,15 +235,18 @@ impl<'a> Planner<'a> {
         // coefficients of four channels, twice as many of them, and what the activation takes, leave a GPU no registers
         let recomputes = self.needs.recomputes();
         let gathered = read.count();
-        // What one instruction reads at equal distances a processor fetches ahead, from row to row too where they follow
-        // each other: unless each row leaves one access to other instructions. Halves are faster in pairs all the same.
-        let odd = match geometry.walk {
-            Walk::Runs => geometry.columns % 2 == 1,
-            // one of four channels has an odd number at least
-            Walk::QuadRuns => true,
+        let broken = match geometry.walk {
+            // What one instruction reads at equal distances a processor fetches ahead, from row to row too where they follow
+            // each other: unless each row leaves one access to other instructions. Halves are faster in pairs all the same.
+            Walk::Runs => {
+                geometry.columns % 2 == 1
+                    && self.needs.element == Element::F32
+                    && self.is_beyond_cache()
+            }
+            // few accesses are a channel's own
+            Walk::SharedRuns => true,
             _ => false,
         };
-        let broken = odd && self.needs.element == Element::F32 && self.is_beyond_cache();
         // one access of eight halves has as much in flight as two of four
         let few = geometry.width < 8 || 2 * gathered <= most;
         Pairs {
@@ -444,8 +448,7 @@ impl<'a> Planner<'a> {
         let fours = columns * self.geometry.width.div_ceil(4);
         let walks = match self.geometry.walk {
             Walk::Rows => true,
-            // with an access of its own for each of the four channels
-            Walk::Quads => columns >= 7,
+            Walk::Quads => self.shape.inner() >= shortest_shared(4),
             _ => false,
         };
         walks
@@ -481,21 +484,27 @@ impl<'a> Planner<'a> {
         window: &Window,
         parameters: Parameters,
     ) {
+        // two rows of fours are as many eights
         let columns = self.geometry.columns;
-        let of_two = self.pairs_channels(stage);
-        let channels = self.geometry.groups / if of_two { 2 } else { 1 };
-        let runs = (window.rows.end - window.rows.start) * channels;
+        let (groups, width) = if self.joins_rows() {
+            (2, 8)
+        } else {
+            (1, self.geometry.width)
+        };
+        let channels = groups * self.geometry.channels_per_group;
+        let runs = (window.rows.end - window.rows.start) * (self.geometry.groups / groups);
         let geometry = Geometry {
-            walk: match self.geometry.walk {
-                Walk::Quads => Walk::QuadRuns,
-                _ if of_two => Walk::RunsOfTwo,
-                _ => Walk::Runs,
+            walk: if channels > 1 {
+                Walk::SharedRuns
+            } else {
+                Walk::Runs
             },
-            width: if of_two { 8 } else { self.geometry.width },
+            width,
             rows: runs,
             groups: 1,
             row_stride: columns,
             group_stride: 0,
+            channels_per_group: channels,
             ..self.geometry
         };
         let window = Window {
@@ -513,18 +522,19 @@ impl<'a> Planner<'a> {
             lanes,
         };
         let parameters = Parameters {
-            channels: (channels * self.geometry.channels_per_group) as u32,
+            channels: self.shape.channels() as u32,
+            row_channels: channels as u32,
             ..parameters
         };
         self.push(to, stage, area, parameters);
     }
 
-    /// Whether two channels are gone over together, eight halves at a time: where one has an odd number of fours in a row.
-    fn pairs_channels(&self, stage: Stage) -> bool {
+    /// Whether the rows of two groups are one, eight halves at a time, where one has an odd number of fours.
+    fn joins_rows(&self) -> bool {
         self.wide
-            && stage.is_elementwise()
-            && (self.geometry.walk, self.geometry.width) == (Walk::Rows, 4)
+            && self.geometry.width == 4
             && self.geometry.groups.is_multiple_of(2)
+            && self.shape.inner() >= shortest_shared(8)
     }
 
     /// Rows that go through all channels are the columns of one group.

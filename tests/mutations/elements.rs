@@ -5,7 +5,7 @@ use wgpu_batchnorm::Element::{Bf16, F16};
 use crate::inputs::Input::{
     Halves, OddHalves, OddHalvesWindows, Pack, Unpack, WideFrozen, WideHalves, WideMask,
 };
-use crate::inputs::Layout::{Columns, ColumnsApart, Rows, Runs, RunsOfTwo};
+use crate::inputs::Layout::{Columns, ColumnsApart, Rows, Runs, SharedRuns};
 use crate::inputs::Path::{Split, Whole};
 use crate::{assert_noticed, edit};
 
@@ -205,34 +205,29 @@ fn eight_halves_at_a_time_matter() {
         ),
         // rows of two channels, and the access that both have
         edit(
-            WideFrozen(RunsOfTwo),
-            "channel_of(2u * row.group + 1u)",
-            "channel_of(2u * row.group)",
+            WideFrozen(SharedRuns),
+            "vec4(4u, 5u, 6u, 7u) >= vec4(first)",
+            "vec4(0u, 1u, 2u, 3u) >= vec4(first)",
         ),
         edit(
-            WideFrozen(RunsOfTwo),
-            "column > two.middle",
-            "column >= two.middle",
+            WideFrozen(SharedRuns),
+            "select(V(a.scale), V(b.scale), of_b.b)",
+            "V(a.scale)",
         ),
         edit(
-            WideFrozen(RunsOfTwo),
-            "column >= two.middle",
-            "column > two.middle",
+            WideHalves(SharedRuns, Split),
+            "return Truths(!values.a, !values.b);",
+            "return Truths(!values.a, values.b);",
         ),
         edit(
-            WideFrozen(RunsOfTwo),
-            "select(a.scale, b.scale, of_b)",
-            "a.scale",
+            WideHalves(SharedRuns, Split),
+            "select(V(0.0), x.a - center, own.a)",
+            "x.a - center",
         ),
         edit(
-            WideFrozen(RunsOfTwo),
-            "for (; k < row.column_end; k++)",
-            "for (; k < 0u; k++)",
-        ),
-        edit(
-            WideHalves(RunsOfTwo, Split),
-            "store(at, start + k + 1u, b, coefficients_at(two, k + 1u));",
-            "store(at, start + k + 1u, b, coefficients_at(two, k));",
+            WideHalves(SharedRuns, Split),
+            "select(V(0.0), x.b - center, own.b)",
+            "V(0.0)",
         ),
     ]);
 }
@@ -320,9 +315,19 @@ fn gradients_of_eight_halves_at_a_time_matter() {
             "",
         ),
         edit(
-            WideHalves(RunsOfTwo, Split),
-            "select(a.offset, b.offset, of_b)",
-            "b.offset",
+            WideHalves(SharedRuns, Split),
+            "select(V(a.offset), V(b.offset), of_b.a)",
+            "V(b.offset)",
+        ),
+        edit(
+            WideHalves(SharedRuns, Split),
+            "select(V(0.0), ga, own.a)",
+            "ga",
+        ),
+        edit(
+            WideHalves(SharedRuns, Split),
+            "select(V(0.0), gb * (loaded.b.x - c.b.mean), own.b)",
+            "V(0.0)",
         ),
     ]);
 }

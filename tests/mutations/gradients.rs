@@ -2,7 +2,7 @@
 
 use crate::inputs::Input::{Added, Empty, Frozen, Gradients, GradientsFarOff, GradientsSplitTeams};
 use crate::inputs::Layout::{
-    Columns, ColumnsApart, LongRow, QuadRuns, Quads, QuadsWide, Rows, Runs, Windows,
+    Columns, ColumnsApart, LongRow, Quads, QuadsWide, Rows, Runs, SharedRuns, Windows,
 };
 use crate::inputs::Path::{Split, Subgroup, Subgroups, Whole, Workgroup};
 use crate::{assert_noticed, edit};
@@ -180,37 +180,39 @@ fn sums_by_quads_matter() {
 }
 
 #[test]
-fn sums_of_quads_one_after_another_matter() {
-    let input = || Gradients(QuadRuns, Split);
+fn sums_of_channels_that_share_accesses_matter() {
+    let input = || Gradients(SharedRuns, Split);
     assert_noticed(&[
-        edit(input(), "params.channels / CHANNELS", "params.channels"),
-        edit(input(), "spread_one(channel, k)", "spread_one(channel, 0u)"),
         edit(
             input(),
-            "add(&own, last, c, positions + quarter.before >= vec4(4u));",
+            "forward_coefficients(channel)",
+            "forward_coefficients(0u)",
+        ),
+        edit(
+            input(),
+            "add_own(&sum, &products, shared_access, c, values_from(WIDTH - part.before));",
             "",
         ),
-        edit(input(), "add(&own, load(at, i), c, vec4(true));", ""),
+        edit(input(), "add(&sum, &products, load(at, i), c);", ""),
+        edit(input(), "start + part.first;", "start + part.first + 1u;"),
+        edit(input(), "shared_access = load(at, end);", ""),
         edit(
             input(),
-            "start + quarter.first_whole",
-            "start + quarter.first_whole + 1u",
-        ),
-        edit(
-            input(),
-            "add(&own, last, c, positions < vec4(quarter.after));",
+            "add_own(&sum, &products, shared_access, c, other(values_from(part.after)));",
             "",
         ),
-        edit(input(), "last = load(at, end);", "last = load(at, start);"),
+        edit(input(), "select(V(0.0), g, own)", "g"),
+        edit(input(), "select(V(0.0), g * (a.x - c.mean), own)", "V(0.0)"),
         edit(
             input(),
-            "sums.g += with_channel(M(0.0), k,",
-            "sums.g += with_channel(M(0.0), 0u,",
+            "finish(row, channel, Gathered",
+            "finish(row, 0u, Gathered",
         ),
+        // what becomes of them
         edit(
             input(),
-            "sums.gx += with_channel(M(0.0), k,",
-            "sums.gx += with_channel(M(0.0), 0u,",
+            "select(V(a.slope), V(b.slope), of_b)",
+            "V(a.slope)",
         ),
     ]);
 }
@@ -221,8 +223,8 @@ fn input_gradients_by_quads_matter() {
         edit(Gradients(Quads, Whole), "(begin + 3u) / 4u", "begin / 4u"),
         edit(
             Gradients(Quads, Whole),
-            "first_whole * 4u - begin, end % 4u",
-            "first_whole * 4u - begin, 0u",
+            "end / 4u, end % 4u",
+            "end / 4u, 0u",
         ),
         edit(
             Gradients(Quads, Whole),

@@ -46,9 +46,9 @@ pub enum Input {
     QuadsWide,
     /// Planes of so few values that two accesses can have three channels.
     QuadsNarrow,
-    /// Moments of planes one after another; means a million apart from channel to channel.
-    QuadRuns,
-    QuadRunsApart,
+    /// Moments of rows one after another whose channels share accesses; means a million apart from channel to channel.
+    SharedRuns,
+    SharedRunsApart,
     /// Rows that go through all channels, in the backward pass.
     Planes,
     PlanesWindows,
@@ -98,8 +98,8 @@ pub enum Layout {
     Rows,
     /// Rows one after another.
     Runs,
-    /// The same of two channels that share an access, backward rows one after another.
-    RunsOfTwo,
+    /// The same of channels that share accesses.
+    SharedRuns,
     /// One row for a lane.
     LongRow,
     Columns,
@@ -108,8 +108,6 @@ pub enum Layout {
     Quads,
     /// Planes of which a channel has several accesses.
     QuadsWide,
-    /// The same, one after another.
-    QuadRuns,
     Windows,
 }
 
@@ -278,15 +276,13 @@ impl Input {
                 Layout::Columns if path == Resident => ((413, 12, 1), tuning),
                 Layout::Rows => (rows, with(|tuning| tuning.run_bytes = 0)),
                 // several for a lane
-                Layout::Runs | Layout::RunsOfTwo => {
-                    ((31, 5, 279), with(|tuning| tuning.workgroups = 1))
-                }
+                Layout::Runs => ((31, 5, 279), with(|tuning| tuning.workgroups = 1)),
+                Layout::SharedRuns => ((31, 8, 29), with(|tuning| tuning.workgroups = 1)),
                 Layout::LongRow => ((1, 1, 6001), with(|tuning| tuning.block = 1)),
                 Layout::Columns => ((1213, 12, 1), tuning),
                 Layout::ColumnsApart => ((1213, 12, 1), with(|tuning| tuning.fused_bytes = 0)),
                 Layout::Quads => ((29, 8, 9), tuning),
                 Layout::QuadsWide => ((5, 8, 29), tuning),
-                Layout::QuadRuns => ((31, 8, 29), with(|tuning| tuning.workgroups = 1)),
                 Layout::Windows => ((3, 200, 21), lanes()),
             };
             step(sizes, none).tuned(tuning)
@@ -294,7 +290,7 @@ impl Input {
         let wide = |layout: Layout, path: Path| {
             let sizes = match layout {
                 Layout::Columns | Layout::ColumnsApart => (1213, 24, 1),
-                Layout::RunsOfTwo => (7, 6, 284),
+                Layout::SharedRuns => (7, 6, 284),
                 // an odd number of accesses
                 _ => (7, 5, 280),
             };
@@ -302,6 +298,7 @@ impl Input {
             match layout {
                 Layout::ColumnsApart => tuning.fused_bytes = 0,
                 Layout::Rows => tuning.run_bytes = 0,
+                Layout::SharedRuns => tuning.run_tensors = 1,
                 _ => {}
             }
             let step = step(sizes, none).tuned(tuning);
@@ -482,8 +479,8 @@ impl Input {
             Self::Quads(path) => on(quads(), path),
             Self::QuadsApart(path) => on(apart(quads(), 9), path),
             Self::Runs => along_memory(Problem::usual(31, 5, 284)),
-            Self::QuadRuns => along_memory(Problem::usual(31, 8, 29)),
-            Self::QuadRunsApart => along_memory(apart(Problem::usual(31, 8, 29), 29)),
+            Self::SharedRuns => along_memory(Problem::usual(31, 8, 29)),
+            Self::SharedRunsApart => along_memory(apart(Problem::usual(31, 8, 29), 29)),
             Self::QuadsInference => on(quads().inference(), Whole),
             Self::QuadsWide => on(Problem::usual(5, 8, 29), Whole),
             Self::QuadsNarrow => on(Problem::usual(9, 8, 5), Whole),

@@ -1,7 +1,7 @@
 //! Edits of what quads and planes share accesses by.
 
 use crate::inputs::Input::{
-    Planes, PlanesWindows, QuadRuns, QuadRunsApart, Quads, QuadsApart, QuadsNarrow, QuadsWide,
+    Planes, PlanesWindows, Quads, QuadsApart, QuadsNarrow, QuadsWide, SharedRuns, SharedRunsApart,
 };
 use crate::inputs::Path::{Split, Whole};
 use crate::{assert_noticed, edit};
@@ -103,61 +103,85 @@ fn quads_matter() {
 }
 
 #[test]
-fn moments_of_quads_one_after_another_matter() {
+fn rows_of_channels_that_share_accesses_matter() {
     assert_noticed(&[
-        edit(QuadRuns, "params.channels / CHANNELS", "params.channels"),
+        // whose is what
         edit(
-            QuadRunsApart,
+            SharedRuns,
+            "params.channels / params.row_channels",
+            "params.channels",
+        ),
+        edit(SharedRuns, "(begin + WIDTH - 1u) / WIDTH", "begin / WIDTH"),
+        edit(SharedRuns, "first * WIDTH - begin", "0u"),
+        edit(
+            SharedRuns,
+            "first * WIDTH - begin, end % WIDTH",
+            "first * WIDTH - begin, 0u",
+        ),
+        edit(
+            SharedRuns,
+            "vec4(0u, 1u, 2u, 3u) >= vec4(first)",
+            "vec4(0u, 1u, 2u, 3u) > vec4(first)",
+        ),
+        edit(SharedRuns, "return !values;", "return values;"),
+        // moments
+        edit(
+            SharedRunsApart,
             "let first = load_x(at, i);",
             "let first = load_x(at, start);",
         ),
         edit(
-            QuadRuns,
-            "ChannelSums(first - center,",
-            "ChannelSums(V(0.0),",
+            SharedRuns,
+            "add_own(&sum, &squares, shared_access, frame, values_from(WIDTH - part.before));",
+            "",
+        ),
+        edit(SharedRuns, "add(&sum, &squares, first, frame);", ""),
+        edit(
+            SharedRuns,
+            "add_pair(&sum, &squares, a, b, frame);",
+            "add_pair(&sum, &squares, a, a, frame);",
+        ),
+        edit(SharedRuns, "add(&sum, &squares, load_x(at, i), frame);", ""),
+        edit(
+            SharedRuns,
+            "shared_access = load_x(at, end);",
+            "shared_access = first;",
         ),
         edit(
-            QuadRuns,
-            "(first - center) * (first - center)",
-            "(first - center)",
+            SharedRuns,
+            "add_own(&sum, &squares, shared_access, frame, other(values_from(part.after)));",
+            "",
+        ),
+        edit(SharedRuns, "select(V(0.0), x - center, own)", "x - center"),
+        edit(
+            SharedRuns,
+            "frame, params.inner, fold",
+            "frame, params.columns / 2u, fold",
         ),
         edit(
-            QuadRuns,
-            "positions + quarter.before >= vec4(4u)",
-            "positions + quarter.before > vec4(4u)",
+            SharedRuns,
+            "let channel = row.group * params.row_channels + k;",
+            "let channel = row.group * params.row_channels;",
         ),
-        edit(QuadRuns, "first_whole * 4u - begin", "0u"),
-        edit(QuadRuns, "i += 1u; i < end", "i += 2u; i < end"),
-        edit(QuadRuns, "channel.sum += a;", ""),
-        edit(QuadRuns, "channel.squares += a * a;", ""),
+        // normalizing
+        edit(SharedRuns, "channel_of(first_channel)", "channel_of(0u)"),
         edit(
-            QuadRuns,
-            "positions < vec4(quarter.after)",
-            "positions <= vec4(quarter.after)",
-        ),
-        edit(QuadRuns, "if quarter.after > 0u", "if quarter.after > 1u"),
-        edit(QuadRuns, "(*sums).sum += a;", ""),
-        edit(QuadRuns, "(*sums).squares += a * a;", ""),
-        edit(
-            QuadRunsApart,
-            "with_channel(centers, k, center)",
-            "with_channel(centers, 0u, center)",
+            SharedRuns,
+            "channel_of(first_channel + k + 1u)",
+            "channel_of(first_channel + k)",
         ),
         edit(
-            QuadRuns,
-            "with_channel(squares, k,",
-            "with_channel(squares, 0u,",
+            SharedRuns,
+            "blend(own, next, values_from(part.after))",
+            "blend(next, own, values_from(part.after))",
         ),
         edit(
-            QuadRuns,
-            "moments_about(centers, centers, params.columns,",
-            "moments_about(centers, centers, 4u,",
+            SharedRuns,
+            "select(V(a.shift), V(b.shift), of_b)",
+            "V(b.shift)",
         ),
-        edit(
-            QuadRuns,
-            "finish(row, row.group, centers",
-            "finish(row, 0u, centers",
-        ),
+        edit(SharedRuns, "own = next;", ""),
+        edit(SharedRuns, "store(at, i, load(at, i), c);", ""),
     ]);
 }
 

@@ -13,6 +13,12 @@ fn gather(work: Work, channel: Channel) -> Gathered {
     return sums_of(tally);
 }
 
+// Of one channel of a quad, access by access.
+struct ChannelSums {
+    g: V,
+    gx: V,
+}
+
 fn add_row(sums: ptr<function, Gathered>, start: u32, coefficients: Channel) {
     let at = starts();
     let pairs_end = start + whole_pairs();
@@ -45,4 +51,11 @@ fn add_row(sums: ptr<function, Gathered>, start: u32, coefficients: Channel) {
         (*sums).g.w += sum4(channel.g);
         (*sums).gx.w += sum4(channel.gx);
     }
+}
+
+// Takes in the values of an access that are the channel's own.
+fn add(sums: ptr<function, ChannelSums>, a: Loaded, c: Coefficients, own: vec4<bool>) {
+    let g = gradient(a, c);
+    (*sums).g += select(V(0.0), g, own);
+    (*sums).gx += select(V(0.0), g * (a.x - c.mean), own);
 }

@@ -210,7 +210,7 @@ fn why(limits: &Limits, plan: &Plan, first: &DispatchInfo, roomy: Option<&Plan>)
         "split" if roomy_path.is_some_and(|roomy| roomy != "split") => why.push(format!(
             "No binding of {binding} has whole channels: what is gathered of each is merged from the windows'."
         )),
-        "split" if matches!(first.walk, Walk::Runs | Walk::QuadRuns) => why.push(format!(
+        "split" if matches!(first.walk, Walk::Runs | Walk::SharedRuns) => why.push(format!(
             "The pass goes over more than the {} that a cache holds: what is gathered of each row is merged by finalize, so that \
              nothing jumps from row to row.",
             bytes(tuning.cache_bytes)
@@ -308,11 +308,8 @@ fn walk(first: &DispatchInfo, tuning: &Tuning) -> Vec<String> {
                 "A channel's rows are no multiple of 4 values, but four channels' planes are: they are walked together."
             }
             Walk::Runs => "A channel's rows are short: rows are walked one after another, whatever channel they are of.",
-            Walk::QuadRuns => {
-                "A channel's rows are short and no multiple of 4 values, but four channels' are: they are walked together, one after another."
-            }
-            Walk::RunsOfTwo => {
-                "A channel's rows are short, and two channels' are a multiple of 8 halves: they are walked one after another."
+            Walk::SharedRuns => {
+                "A channel's rows are short and no whole accesses, but a few channels' are: those are walked one after another."
             }
             Walk::Planes => {
                 "A channel's rows are short and the tensors larger than the cache: rows of all channels are walked."

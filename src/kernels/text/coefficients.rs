@@ -29,32 +29,43 @@ pub(super) fn coefficients(kernel: &Kernel, needs: &Needs, slot: Option<(usize, 
         let each = each(&|name| format!("V({of}.{name})"));
         format!("Coefficients({each})")
     };
+    let blended = |of_b| {
+        let each = each(&|name| format!("select(V(a.{name}), V(b.{name}), {of_b})"));
+        format!("Coefficients({each})")
+    };
+    let blend = match (kernel.walk, kernel.takes_eights()) {
+        (Walk::SharedRuns, true) => format!(
+            "fn blend(a: Channel, b: Channel, of_b: Truths) -> CoefficientsOfEight {{ return CoefficientsOfEight({}, {}); }}\n",
+            blended("of_b.a"),
+            blended("of_b.b"),
+        ),
+        (Walk::SharedRuns | Walk::Planes | Walk::Words, _) => format!(
+            "fn blend(a: Channel, b: Channel, of_b: B) -> Coefficients {{ return {}; }}\n",
+            blended("of_b"),
+        ),
+        _ => String::new(),
+    };
     let conversion = match kernel.walk {
-        Walk::Quads | Walk::QuadRuns => format!(
+        Walk::Quads => format!(
             "fn spread_one(c: Channel, k: u32) -> Coefficients {{ return Coefficients({}); }}\n\
              fn spread_positions(c: Channel, position: vec4<u32>) -> Coefficients {{ return Coefficients({}); }}\n",
             each(&|name| format!("V(component(c.{name}, k))")),
             each(&|name| format!("by_position(c.{name}, position)")),
         ),
-        Walk::Planes | Walk::Words => format!(
-            "fn blend(a: Channel, b: Channel, of_b: B) -> Coefficients {{ return Coefficients({}); }}\n",
-            each(&|name| format!("select(V(a.{name}), V(b.{name}), of_b)")),
-        ),
-        Walk::Columns | Walk::RunsOfTwo if kernel.takes_eights() => format!(
+        Walk::Planes | Walk::Words => blend,
+        Walk::Columns if kernel.takes_eights() => format!(
             "{eights}// the coefficients of all channels of a unit\n\
              struct Channels {{\n    a: Channel,\n    b: Channel,\n}}\n\n\
-             fn spread(c: Channels) -> CoefficientsOfEight {{ return CoefficientsOfEight({}, {}); }}\n\
-             fn choose(a: Coefficients, b: Coefficients, of_b: bool) -> Coefficients {{ return Coefficients({}); }}\n",
+             fn spread(c: Channels) -> CoefficientsOfEight {{ return CoefficientsOfEight({}, {}); }}\n",
             vectors("c.a"),
             vectors("c.b"),
-            each(&|name| format!("select(a.{name}, b.{name}, of_b)")),
         ),
-        Walk::Rows | Walk::Runs if kernel.takes_eights() => format!(
-            "{eights}{one}fn spread(c: Channels) -> CoefficientsOfEight {{ return CoefficientsOfEight({0}, {0}); }}\n",
+        Walk::Rows | Walk::Runs | Walk::SharedRuns if kernel.takes_eights() => format!(
+            "{eights}{one}fn spread(c: Channels) -> CoefficientsOfEight {{ return CoefficientsOfEight({0}, {0}); }}\n{blend}",
             vectors("c"),
         ),
-        Walk::Rows | Walk::Columns | Walk::Runs | Walk::RunsOfTwo => format!(
-            "{one}fn spread(c: Channels) -> Coefficients {{ return {}; }}\n",
+        Walk::Rows | Walk::Columns | Walk::Runs | Walk::SharedRuns => format!(
+            "{one}fn spread(c: Channels) -> Coefficients {{ return {}; }}\n{blend}",
             vectors("c"),
         ),
     };

@@ -98,8 +98,17 @@ fn files(kernel: &Kernel, needs: &Needs) -> Vec<&'static str> {
         Element::Bf16 => files.push(shader!("storage/bf16.wgsl")),
     }
     files.push(shader!("shared/geometry.wgsl"));
-    if matches!(kernel.walk, Walk::Quads | Walk::QuadRuns) {
-        files.push(shader!("shared/quads.wgsl"));
+    match kernel.walk {
+        Walk::Quads => files.push(shader!("shared/quads.wgsl")),
+        Walk::SharedRuns => files.extend([
+            shader!("shared/shared_accesses.wgsl"),
+            if kernel.takes_eights() {
+                shader!("shared/values_of_eight.wgsl")
+            } else {
+                shader!("shared/values_of_access.wgsl")
+            },
+        ]),
+        _ => {}
     }
     if needs.gradients().is_some() {
         backward_files(&mut files, kernel, needs);
@@ -139,10 +148,10 @@ fn activation(activation: Activation) -> &'static [&'static str] {
 /// How a fused kernel goes over the tensor once it has the coefficients.
 fn apply(walk: Walk) -> &'static str {
     match walk {
-        Walk::Rows | Walk::Runs | Walk::RunsOfTwo => shader!("walk/rows.wgsl"),
+        Walk::Rows | Walk::Runs => shader!("walk/rows.wgsl"),
         Walk::Columns => shader!("walk/columns.wgsl"),
-        Walk::Quads | Walk::QuadRuns => shader!("walk/quads.wgsl"),
-        Walk::Planes | Walk::Words => "",
+        Walk::Quads => shader!("walk/quads.wgsl"),
+        Walk::SharedRuns | Walk::Planes | Walk::Words => "",
     }
 }
 
@@ -159,13 +168,13 @@ fn elementwise(kernel: &Kernel) -> Vec<&'static str> {
             },
             shader!("walk/stage_columns.wgsl"),
         ],
-        Walk::Runs | Walk::QuadRuns => vec![
+        Walk::Runs => vec![
             apply(walk),
             shader!("walk/stage_runs.wgsl"),
             shader!("walk/runs.wgsl"),
         ],
-        Walk::RunsOfTwo => vec![
-            shader!("walk/stage_runs_of_two.wgsl"),
+        Walk::SharedRuns => vec![
+            shader!("walk/stage_shared_runs.wgsl"),
             shader!("walk/runs.wgsl"),
         ],
         Walk::Planes => vec![shader!("walk/stage_planes.wgsl")],
@@ -200,8 +209,15 @@ fn forward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs) 
             shader!("shared/quad_pairs.wgsl"),
             shader!("forward/gather/quads.wgsl"),
         ],
-        Walk::QuadRuns => &[shader!("forward/gather/quad_runs.wgsl")],
-        Walk::Planes | Walk::RunsOfTwo | Walk::Words => &[],
+        Walk::SharedRuns if kernel.takes_eights() => &[
+            shader!("forward/gather/add_eight.wgsl"),
+            shader!("forward/gather/add_own_of_eight.wgsl"),
+        ],
+        Walk::SharedRuns => &[
+            shader!("forward/gather/add.wgsl"),
+            shader!("forward/gather/add_own.wgsl"),
+        ],
+        Walk::Planes | Walk::Words => &[],
     };
     let units: &[_] = match kernel.walk {
         Walk::Columns if kernel.has_eight_channels() => {
@@ -211,7 +227,10 @@ fn forward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs) 
             shader!("forward/moments_of_runs.wgsl"),
             shader!("walk/runs.wgsl"),
         ],
-        Walk::QuadRuns => &[shader!("walk/runs.wgsl")],
+        Walk::SharedRuns => &[
+            shader!("forward/moments_of_shared_runs.wgsl"),
+            shader!("walk/runs.wgsl"),
+        ],
         _ => &[shader!("forward/gather_units.wgsl")],
     };
     let fused = if kernel.has_eight_channels() {
@@ -361,14 +380,17 @@ fn backward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs)
         ],
         Walk::Quads => &[
             shader!("shared/quad_pairs.wgsl"),
-            shader!("backward/gather/add_own.wgsl"),
             shader!("backward/gather/quads.wgsl"),
         ],
-        Walk::QuadRuns => &[
-            shader!("backward/gather/add_own.wgsl"),
-            shader!("backward/gather/quad_runs.wgsl"),
+        Walk::SharedRuns if eights => &[
+            shader!("backward/gather/add_eight.wgsl"),
+            shader!("backward/gather/add_own_of_eight.wgsl"),
         ],
-        Walk::Planes | Walk::RunsOfTwo | Walk::Words => &[],
+        Walk::SharedRuns => &[
+            shader!("backward/gather/add.wgsl"),
+            shader!("backward/gather/add_own.wgsl"),
+        ],
+        Walk::Planes | Walk::Words => &[],
     };
     let fused = if kernel.has_eight_channels() {
         shader!("backward/fused_of_eight.wgsl")
@@ -377,7 +399,11 @@ fn backward_files(files: &mut Vec<&'static str>, kernel: &Kernel, needs: &Needs)
     };
     let units: &[_] = match kernel.walk {
         Walk::Columns if eights => &[shader!("backward/sums_of_units_of_eight.wgsl")],
-        Walk::Runs | Walk::QuadRuns => &[
+        Walk::SharedRuns => &[
+            shader!("backward/sums_of_shared_runs.wgsl"),
+            shader!("walk/runs.wgsl"),
+        ],
+        Walk::Runs => &[
             shader!("backward/sums_of_runs.wgsl"),
             shader!("walk/runs.wgsl"),
         ],

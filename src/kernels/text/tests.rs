@@ -49,8 +49,8 @@ fn kernels(stages: &[Stage], element: Element) -> Vec<Kernel> {
         (Walk::Runs, 2, 1),
         (Walk::Runs, 4, 1),
         (Walk::Runs, 8, 1),
-        (Walk::RunsOfTwo, 8, 1),
-        (Walk::QuadRuns, 4, 4),
+        (Walk::SharedRuns, 4, 1),
+        (Walk::SharedRuns, 8, 1),
         (Walk::Words, 1, 1),
         (Walk::Words, 2, 1),
         (Walk::Words, 4, 1),
@@ -104,12 +104,12 @@ fn kernels(stages: &[Stage], element: Element) -> Vec<Kernel> {
             }
             _ => kernel.walk != Walk::Words,
         };
-        let is_runs = matches!(kernel.walk, Walk::Runs | Walk::QuadRuns);
+        let is_runs = matches!(kernel.walk, Walk::Runs | Walk::SharedRuns);
         words
             && (!stage.is_resident() || matches!(kernel.walk, Walk::Rows | Walk::Columns))
             && (!stage.is_finalize()
                 || (kernel.walk, kernel.width) == (Walk::Rows, 1))
-            && (!matches!(kernel.walk, Walk::Planes | Walk::RunsOfTwo) || stage.is_elementwise())
+            && (kernel.walk != Walk::Planes || stage.is_elementwise())
             && (!is_runs || stage.is_elementwise() || matches!(stage, Stage::Statistics | Stage::GradientSums))
             && (!is_runs || kernel.combine == Combine::Lane)
             && (kernel.combine == Combine::Lane || !stage.is_elementwise())
