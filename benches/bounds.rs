@@ -22,7 +22,7 @@ use clap::Parser;
 use wgpu_batchnorm::{DeviceLimits, Element, Gpu, GpuOptions, Kernels};
 
 use layer::Layer;
-use operation::{Operation, fastest_copy};
+use operation::{Operation, fastest_copy, median};
 use tensors::Tensors;
 
 /// The text of a shader.
@@ -79,6 +79,11 @@ const ARITHMETIC: &[(&[&str], &str, &str)] = &[
         "*products += a.x + b.x;",
     ),
     (
+        &[shader!("backward/gather/add.wgsl")],
+        "*products += g * (a.x - c.mean);",
+        "*products += a.x;",
+    ),
+    (
         &[shader!("backward/gather/quads.wgsl")],
         "select(V(0.0), g, own)",
         "g",
@@ -103,7 +108,7 @@ const OPERATIONS: [Operation; 3] = [
 ];
 
 /// Rounds, in each of which all that is compared is timed once.
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 25;
 /// Values that are gone over in one round, about.
 const VALUES: u64 = 1 << 25;
 
@@ -203,20 +208,16 @@ fn measure(
     for contender in &contenders {
         contender.time(gpu, 1)?;
     }
-    let mut times = vec![Vec::with_capacity(ROUNDS); contenders.len()];
+    let mut times = vec![Vec::<Duration>::with_capacity(ROUNDS); contenders.len()];
     for _ in 0..ROUNDS {
         for (contender, times) in contenders.iter().zip(&mut times) {
             times.push(contender.time(gpu, recordings)?);
         }
     }
-    let median = |times: &mut Vec<Duration>| {
-        times.sort_unstable();
-        times[ROUNDS / 2].as_secs_f64()
-    };
     let speeds: Vec<f64> = contenders
         .iter()
-        .zip(&mut times)
-        .map(|(contender, times)| contender.traffic as f64 / median(times))
+        .zip(times)
+        .map(|(contender, times)| contender.traffic as f64 / median(times).as_secs_f64())
         .collect();
     let mut row = vec![layer.sizes.clone(), layer.layout().to_owned()];
     row.extend(

@@ -116,6 +116,9 @@ pub struct Tuning {
     pub paired_tensors: u32,
     /// The same where a lane walks down channels that lie side by side (channels-last and 2-D).
     pub paired_columns: u32,
+    /// The same where two accesses of each lane are whole rows of such channels (of 64, where lanes are eight), so that nothing is
+    /// left out on the way through memory. Only where a lane walks a unit.
+    pub paired_rows: u32,
     /// Whether halves are read and written eight at a time, 16 bytes as four f32 are: where a channel's row has a multiple of eight
     /// values (what is only written also where two channels' have, as of 14x14), and four for each of `shortest_run` at least. One such
     /// access is two for `paired_tensors`. Only where a lane walks a unit.
@@ -156,6 +159,7 @@ impl Tuning {
                 resident_workgroups: 1,
                 paired_tensors: 2,
                 paired_columns: 0,
+                paired_rows: 3,
                 wide_halves: true,
             },
             AdapterKind::Integrated | AdapterKind::Discrete => Self {
@@ -189,6 +193,7 @@ impl Tuning {
                 },
                 paired_tensors: 3,
                 paired_columns: 3,
+                paired_rows: 3,
                 wide_halves: false,
             },
         }

@@ -103,6 +103,9 @@ impl Bound {
     }
 }
 
+/// Rounds, in each of which all copies are timed once.
+const ROUNDS: usize = 9;
+
 /// The geometry of the fastest copy of such tensors, and its place among the candidates.
 pub fn fastest_copy(
     gpu: &Gpu,
@@ -111,18 +114,28 @@ pub fn fastest_copy(
     tensors: &Tensors,
 ) -> Result<(usize, CopyGeometry)> {
     let kernels = Kernels::new(gpu.device());
-    let mut fastest: Option<(Duration, usize, CopyGeometry)> = None;
     let candidates = CopyGeometry::candidates(limits, tensors.x.bytes() / 4);
-    for (index, geometry) in candidates.into_iter().enumerate() {
+    let mut copies = Vec::with_capacity(candidates.len());
+    for &geometry in &candidates {
         let copy = Operation::Copy.bind(gpu, &kernels, shape, tensors, geometry)?;
-        // The first one compiles.
-        for round in 0..9 {
-            let time = copy.time(gpu, 4)?;
-            if round > 0 && fastest.is_none_or(|(least, ..)| time < least) {
-                fastest = Some((time, index, geometry));
-            }
+        // The first time compiles.
+        copy.time(gpu, 1)?;
+        copies.push((copy, Vec::with_capacity(ROUNDS)));
+    }
+    // In turn, so that what disturbs one disturbs all.
+    for _ in 0..ROUNDS {
+        for (copy, times) in &mut copies {
+            times.push(copy.time(gpu, 4)?);
         }
     }
-    let (_, index, geometry) = fastest.context("every device has candidates")?;
-    Ok((index, geometry))
+    let medians = copies.into_iter().map(|(_, times)| median(times));
+    let fastest = medians.enumerate().min_by_key(|(_, time)| *time);
+    let (index, _) = fastest.context("every device has candidates")?;
+    Ok((index, candidates[index]))
+}
+
+/// The time in the middle.
+pub fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
 }

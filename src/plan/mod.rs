@@ -1116,6 +1116,31 @@ mod tests {
         }
     }
 
+    /// On a processor: one access at a time down columns, unless two are the whole row.
+    #[test]
+    fn columns_are_written_in_pairs_where_a_pair_is_a_row() {
+        let cpu = software();
+        let pairs = |channels, residual| {
+            let options = Inference::default().residual(residual);
+            let shape = Shape::channels_last(&[500, channels]).expect("a shape");
+            let plan = Plan::inference(&cpu, shape, &options).expect("a plan");
+            let kernel = plan.aligned.dispatches[0].kernel;
+            assert_eq!(kernel.walk, Walk::Columns);
+            kernel.pairs.applied
+        };
+        for (channels, paired) in [
+            (32, false),
+            (36, true),
+            (64, true),
+            (68, false),
+            (256, false),
+        ] {
+            for residual in [false, true] {
+                assert_eq!(pairs(channels, residual), paired, "{channels}, {residual}");
+            }
+        }
+    }
+
     #[test]
     fn halves_go_eight_at_a_time_where_a_lane_finds_them_in_a_row() {
         let cpu = software();

@@ -227,6 +227,7 @@ impl<'a> Planner<'a> {
     fn pairs(&self, stage: Stage, geometry: &Geometry) -> Pairs {
         let channels = geometry.channels_per_group;
         let most = match geometry.walk {
+            Walk::Columns if self.pairs_are_rows(geometry) => self.tuning.paired_rows,
             Walk::Columns => self.tuning.paired_columns,
             _ => self.tuning.paired_tensors,
         } as usize;
@@ -259,6 +260,15 @@ impl<'a> Planner<'a> {
                 && gathered <= most
                 && !(shared && (channels > 1 || gathered > 2 || recomputes)),
         }
+    }
+
+    /// Whether two columns of every lane are a whole row, channels contiguous: one of each would leave gaps.
+    fn pairs_are_rows(&self, geometry: &Geometry) -> bool {
+        let lanes = u64::from(self.tuning.workgroup_size);
+        self.tuning.team == Team::Lane
+            && geometry.groups == 1
+            && geometry.columns > lanes
+            && geometry.columns <= 2 * lanes
     }
 
     /// A window of the tensor as it is.

@@ -97,6 +97,7 @@ fields! {
     resident_workgroups: |value, _: &Limits| scaled(value),
     paired_tensors: |_, _: &Limits| [0, 2, 3, 5],
     paired_columns: |_, _: &Limits| [0, 2, 3, 5],
+    paired_rows: |_, _: &Limits| [0, 2, 3, 5],
     wide_halves: |_, _: &Limits| [false, true],
 }
 

@@ -174,6 +174,7 @@ pub fn tuning() -> impl Strategy<Value = Option<Tuning>> {
             select(vec![1u32, 300]),
             select(vec![0u32, 3, 3, 5]),
             select(vec![0u32, 3, 3, 5]),
+            select(vec![0u32, 3]),
             any::<bool>(),
         ),
     )
@@ -192,6 +193,7 @@ pub fn tuning() -> impl Strategy<Value = Option<Tuning>> {
                     resident_workgroups,
                     paired_tensors,
                     paired_columns,
+                    paired_rows,
                     wide_halves,
                 ),
             )| Tuning {
@@ -211,6 +213,7 @@ pub fn tuning() -> impl Strategy<Value = Option<Tuning>> {
                 resident_workgroups,
                 paired_tensors,
                 paired_columns,
+                paired_rows,
                 wide_halves,
             },
         );

@@ -50,6 +50,7 @@ pub fn lanes() -> Tuning {
         resident_workgroups: 1,
         paired_tensors: 3,
         paired_columns: 3,
+        paired_rows: 3,
         wide_halves: true,
     }
 }
@@ -73,6 +74,7 @@ pub fn teams(workgroup_size: u32) -> Tuning {
         resident_workgroups: 1,
         paired_tensors: 3,
         paired_columns: 3,
+        paired_rows: 3,
         wide_halves: true,
     }
 }
