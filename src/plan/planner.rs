@@ -25,10 +25,10 @@ const PAGE: u64 = 4096;
 /// counted, whatever is left to do; 25 does not. That many turns are more than enough work for a lane anywhere.
 const MOST_TURNS: u64 = 65_000;
 
-/// Rows of so many columns that a lane may go over one after another.
-const fn most_in_a_run(columns: u64) -> u64 {
+/// Rows of so many columns, and of so many channels, that a lane may go over one after another.
+const fn most_in_a_run(columns: u64, channels: u64) -> u64 {
     // one access a turn or two, and the turns of the loops around them
-    MOST_TURNS / (columns + columns / 32 + 4)
+    MOST_TURNS / (columns + columns / 32 + 2 + 2 * channels)
 }
 
 /// Values of a channel in a row from which it has an access of its own, of so many values, wherever it starts.
@@ -464,14 +464,13 @@ impl<'a> Planner<'a> {
         walks
             && fours >= least
             && columns * self.geometry.width * self.needs.element.bytes() < self.tuning.run_bytes
-            && most_in_a_run(columns) > 0
+            && most_in_a_run(columns, self.channels_in_a_row()) > 0
             && self.tuning.team == Team::Lane
             && window.groups == (0..self.geometry.groups)
             && window.columns == (0..columns)
     }
 
-    /// Whether a stage goes over a window as it lies in memory, and leaves a partial for each row of each channel: over two
-    /// tensors or more, too large for the cache. Through one, a processor's prefetcher finds its way in time.
+    /// Whether a stage gathers from a window as it lies in memory, and leaves a partial for each row of each channel.
     fn gathers_runs(&self, window: &Window, stage: Stage) -> bool {
         let read = self.tensors(stage).count() as u64;
         read >= u64::from(self.tuning.run_tensors)
@@ -496,12 +495,8 @@ impl<'a> Planner<'a> {
     ) {
         // two rows of fours are as many eights
         let columns = self.geometry.columns;
-        let (groups, width) = if self.joins_rows() {
-            (2, 8)
-        } else {
-            (1, self.geometry.width)
-        };
-        let channels = groups * self.geometry.channels_per_group;
+        let groups = self.groups_in_a_row();
+        let channels = self.channels_in_a_row();
         let runs = (window.rows.end - window.rows.start) * (self.geometry.groups / groups);
         let geometry = Geometry {
             walk: if channels > 1 {
@@ -509,7 +504,7 @@ impl<'a> Planner<'a> {
             } else {
                 Walk::Runs
             },
-            width,
+            width: groups * self.geometry.width,
             rows: runs,
             groups: 1,
             row_stride: columns,
@@ -524,7 +519,8 @@ impl<'a> Planner<'a> {
         };
         let lanes = Lanes::for_tensor(self.tuning, &geometry, &window);
         let workgroups = self.workgroups_along_memory(window.len(&geometry));
-        let wanted = (workgroups * lanes.units_across).max(runs.div_ceil(most_in_a_run(columns)));
+        let wanted =
+            (workgroups * lanes.units_across).max(runs.div_ceil(most_in_a_run(columns, channels)));
         let area = Area {
             geometry: &geometry,
             window: &window,
@@ -539,12 +535,19 @@ impl<'a> Planner<'a> {
         self.push(to, stage, area, parameters);
     }
 
-    /// Whether the rows of two groups are one, eight halves at a time, where one has an odd number of fours.
-    fn joins_rows(&self) -> bool {
-        self.wide
+    /// Groups whose rows are one where rows go one after another: two of halves, eight at a time, where the row of one has an odd
+    /// number of fours.
+    fn groups_in_a_row(&self) -> u64 {
+        let joins = self.wide
             && self.geometry.width == 4
             && self.geometry.groups.is_multiple_of(2)
-            && self.shape.inner() >= shortest_shared(8)
+            && self.shape.inner() >= shortest_shared(8);
+        if joins { 2 } else { 1 }
+    }
+
+    /// Channels of such a row.
+    fn channels_in_a_row(&self) -> u64 {
+        self.groups_in_a_row() * self.geometry.channels_per_group
     }
 
     /// Rows that go through all channels are the columns of one group.
