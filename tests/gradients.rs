@@ -347,6 +347,24 @@ fn halves_that_start_anywhere_are_right() {
     }
 }
 
+#[test]
+fn long_walks_come_to_their_end() {
+    // some drivers end a nest of loops after 65535 turns
+    for (sizes, element) in [
+        ((20_000, 2, 100), Element::F32),
+        ((20_000, 4, 49), Element::F32),
+        ((20_000, 8, 49), Element::Bf16),
+        ((70_000, 8, 1), Element::F32),
+    ] {
+        let (outer, channels, inner) = sizes;
+        let step = LayerStep::new(shape(outer, channels, inner), Activation::None, 0);
+        let step = step.with(|options| options.element(element));
+        for tuning in [whole(lanes()), split(lanes())] {
+            step.clone().tuned(tuning).prepared().assert_right(bare());
+        }
+    }
+}
+
 /// The paths that the tests above mean to take.
 #[test]
 fn shapes_take_the_walks_that_they_are_for() {
