@@ -1,5 +1,5 @@
-// A row is that of `row_channels` neighbouring channels, of which each has the next `inner` values: an access in which one ends is
-// the next one's as well, and every channel has accesses of its own.
+// A row is that of several neighbouring channels, of which each has the next `inner` values: an access in which one ends is the
+// next one's as well.
 struct Part {
     // The channel's own accesses in the row.
     first: u32,

@@ -1,28 +1,15 @@
 // Goes over quads along their rows: a channel's own accesses, then the one that it shares with the next.
 
-// The accesses of channel k in a row that are all its own, and its values in the one that it shares with the next.
-struct Quarter {
-    first_whole: u32,
-    end_whole: u32,
-    after: u32,
-}
-
-fn quarter(k: u32) -> Quarter {
-    let begin = k * params.columns;
-    let end = begin + params.columns;
-    return Quarter((begin + 3u) / 4u, end / 4u, end % 4u);
-}
-
 fn apply(work: Work, channel: Channel) {
     let at = starts();
     let row_stride = params.row_stride;
     for (var row = work.row; row < work.row_end; row++) {
         let start = work.start + row * row_stride;
         for (var k = 0u; k < four_channels(); k++) {
-            let quarter = quarter(k);
+            let part = part_of(k);
             let own = spread_one(channel, k);
-            var i = start + quarter.first_whole;
-            let end = start + quarter.end_whole;
+            var i = start + part.first;
+            let end = start + part.end;
             // two accesses in flight
             for (; PAIRS && i + 1u < end; i += 2u) {
                 let a = load(at, i);
@@ -40,7 +27,7 @@ fn apply(work: Work, channel: Channel) {
                     store(at, i, load(at, i), own);
                 }
             }
-            if quarter.after > 0u {
+            if part.after > 0u {
                 // its first value is number `4 * (end - start)` of the row
                 let position = vec4(0u, 1u, 2u, 3u) + (end - start) * 4u;
                 store(at, end, load(at, end), spread_positions(channel, position));

@@ -220,11 +220,15 @@ fn sums_of_channels_that_share_accesses_matter() {
 #[test]
 fn input_gradients_by_quads_matter() {
     assert_noticed(&[
-        edit(Gradients(Quads, Whole), "(begin + 3u) / 4u", "begin / 4u"),
         edit(
             Gradients(Quads, Whole),
-            "end / 4u, end % 4u",
-            "end / 4u, 0u",
+            "(begin + WIDTH - 1u) / WIDTH",
+            "begin / WIDTH",
+        ),
+        edit(
+            Gradients(Quads, Whole),
+            "first * WIDTH - begin, end % WIDTH",
+            "first * WIDTH - begin, 0u",
         ),
         edit(
             Gradients(Quads, Whole),

@@ -99,7 +99,10 @@ fn files(kernel: &Kernel, needs: &Needs) -> Vec<&'static str> {
     }
     files.push(shader!("shared/geometry.wgsl"));
     match kernel.walk {
-        Walk::Quads => files.push(shader!("shared/quads.wgsl")),
+        Walk::Quads => files.extend([
+            shader!("shared/quads.wgsl"),
+            shader!("shared/shared_accesses.wgsl"),
+        ]),
         Walk::SharedRuns => files.extend([
             shader!("shared/shared_accesses.wgsl"),
             if kernel.takes_eights() {
